@@ -1,0 +1,34 @@
+-- What every test uses.
+
+-- Rows by which an output and its query differ, both ways: 0 is right.
+CREATE FUNCTION differences(q regclass) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+	def text;
+	n bigint;
+BEGIN
+	SELECT rtrim(definition, ';') INTO STRICT def
+	FROM velostream.queries WHERE query = q;
+	EXECUTE format('SELECT count(*) FROM ((TABLE %1$s EXCEPT ALL (%2$s)) '
+				   'UNION ALL ((%2$s) EXCEPT ALL TABLE %1$s)) d', q, def) INTO n;
+	RETURN n;
+END $$;
+
+-- Wait for all queries, then count the differences of each; only wrong ones are shown.
+CREATE PROCEDURE check_all()
+LANGUAGE plpgsql AS $$
+DECLARE
+	q regclass;
+	n bigint;
+BEGIN
+	PERFORM velostream.wait(timeout => '60s');
+	COMMIT;
+	FOR q IN SELECT query FROM velostream.queries
+			 WHERE kind = 'table' AND source_mode = 'changes' ORDER BY query::text
+	LOOP
+		n := differences(q);
+		IF n <> 0 THEN
+			RAISE WARNING '% differs from its query in % rows', q, n;
+		END IF;
+	END LOOP;
+END $$;

@@ -1,0 +1,366 @@
+/* sql/velostream--0.1.0.sql */
+
+-- complain if the script is sourced in psql, rather than by CREATE EXTENSION
+\echo Use "CREATE EXTENSION velostream" to load this file. \quit
+
+-- A member of the extension.  It must not exist before: whoever owned it could
+-- put objects of his own under our names.
+CREATE SCHEMA velostream;
+GRANT USAGE ON SCHEMA velostream TO PUBLIC;
+COMMENT ON SCHEMA velostream IS 'velostream: continuous queries';
+
+--
+-- Tables.  Columns and their order are known to src/registry/vs_registry.c
+-- (Anum_*), and only to it: change both.
+--
+
+-- One row for each continuous query.  Dumped; regclass columns dump as names.
+CREATE TABLE velostream.query (
+	output		regclass NOT NULL,		--  1: the key
+	view		regclass NOT NULL,		--  2: velostream.query_*, the definition
+	state		regclass,				--  3: velostream.state_*, or null
+	kind		"char" NOT NULL CHECK (kind IN ('t', 's')),					--  4: VsKind
+	source_mode "char" NOT NULL CHECK (source_mode IN ('c', 'a')),			--  5: VsSourceMode
+	on_error	"char" NOT NULL CHECK (on_error IN ('r', 'd', 's')),		--  6: VsOnError
+	status		"char" NOT NULL CHECK (status IN ('r', 'p', 's')),			--  7: VsStatus
+	with_data	boolean NOT NULL,		--  8: false: WITH NO DATA
+	PRIMARY KEY (output)
+) USING heap;
+COMMENT ON TABLE velostream.query IS 'continuous queries: their objects and options; see the view velostream.queries';
+SELECT pg_extension_config_dump('velostream.query', '');
+
+-- How far each query has read its sources, and its counters; rewritten by
+-- every batch, hence the low fillfactor.  Not dumped: a query without a row
+-- here came out of a dump, and is adopted and rebuilt.
+CREATE TABLE velostream.frontier (
+	output		oid NOT NULL,			--  1: the key
+	snapshot_xmin xid8,					--  2: null, as 3 and 4: nothing was read yet
+	snapshot_xmax xid8,					--  3
+	snapshot_xip xid8[],				--  4: in progress in [xmin, xmax), ascending
+	lsn			pg_lsn NOT NULL,		--  5: WAL was read up to here
+	restart_lsn pg_lsn NOT NULL,		--  6: and must be read again from here
+	source_relids oid[] NOT NULL,		--  7: heaps that were read, ascending;
+	source_tablespaces oid[] NOT NULL,	--  8: 8 to 10 are their files, in the
+	source_databases oid[] NOT NULL,	--  9: same order
+	source_files oid[] NOT NULL,		-- 10
+	fingerprint bigint NOT NULL,		-- 11: of the rewritten query
+	rebuild		boolean NOT NULL,		-- 12: the next batch starts anew
+	rebuild_reason text,				-- 13
+	output_tablespace oid NOT NULL,		-- 14: 14 to 16: file of the output
+	output_database oid NOT NULL,		-- 15
+	output_file oid NOT NULL,			-- 16
+	updated_at	timestamptz,			-- 17: when the snapshot was taken
+	batches		bigint NOT NULL,		-- 18
+	rows_in		bigint NOT NULL,		-- 19
+	rows_out	bigint NOT NULL,		-- 20
+	changes		bigint NOT NULL,		-- 21
+	recomputed	bigint NOT NULL,		-- 22
+	ignored		bigint NOT NULL,		-- 23
+	dead		bigint NOT NULL,		-- 24
+	rebuilds	bigint NOT NULL,		-- 25
+	busy_us		bigint NOT NULL,		-- 26
+	PRIMARY KEY (output)
+) USING heap WITH (fillfactor = 20, vacuum_truncate = off);
+COMMENT ON TABLE velostream.frontier IS 'how far each continuous query has read its sources, and its counters; see the view velostream.stat_queries';
+
+-- Rows that a query with on_error = dead_letter left out.  Dumped, as they may
+-- exist nowhere else; ctid and xmin are forgotten when the query is adopted.
+CREATE TABLE velostream.dead_letter (
+	query		regclass NOT NULL,		--  1: the output
+	source		regclass NOT NULL,		--  2: the heap with the row
+	source_ctid tid,					--  3
+	source_xmin xid,					--  4
+	"row"		jsonb,					--  5
+	sqlstate	text NOT NULL,			--  6
+	message		text NOT NULL,			--  7
+	at			timestamptz NOT NULL	--  8
+) USING heap;
+CREATE INDEX dead_letter_query_idx ON velostream.dead_letter (query, source, source_ctid);
+COMMENT ON TABLE velostream.dead_letter IS 'rows that continuous queries left out because of an error; see the view velostream.dead_letters';
+SELECT pg_extension_config_dump('velostream.dead_letter', '');
+
+-- Whatever default privileges say: these are read through the views.
+REVOKE ALL ON velostream.query, velostream.frontier, velostream.dead_letter FROM PUBLIC;
+
+--
+-- Functions.  All of them are C functions that resolve names themselves; none
+-- depends on search_path.  They check privileges themselves, so all of them
+-- can be called by PUBLIC: the hashes are in index expressions of tables that
+-- anybody may own.
+--
+
+CREATE FUNCTION velostream.key_hash(VARIADIC "any")
+RETURNS bigint
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'velostream_key_hash';
+
+COMMENT ON FUNCTION velostream.key_hash(VARIADIC "any") IS
+'hash of a key: values that GROUP BY takes for equal, NULLs included, have the same hash';
+
+CREATE FUNCTION velostream.row_hash(VARIADIC "any")
+RETURNS bigint
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'velostream_row_hash';
+
+COMMENT ON FUNCTION velostream.row_hash(VARIADIC "any") IS
+'hash of a row: values of the same bytes, however they are stored, have the same hash';
+
+CREATE FUNCTION velostream.guard()
+RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'velostream_guard';
+
+COMMENT ON FUNCTION velostream.guard() IS
+'refuses INSERT, UPDATE, DELETE, TRUNCATE and COPY on the output of a continuous query';
+
+CREATE FUNCTION velostream.on_table_rewrite()
+RETURNS event_trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'velostream_on_table_rewrite';
+
+COMMENT ON FUNCTION velostream.on_table_rewrite() IS
+'refuses an ALTER TABLE that rewrites a table which a continuous query has read with source_mode = append: all its rows would count again';
+
+CREATE EVENT TRIGGER velostream_table_rewrite ON table_rewrite
+EXECUTE FUNCTION velostream.on_table_rewrite();
+
+-- also where session_replication_role is "replica"
+ALTER EVENT TRIGGER velostream_table_rewrite ENABLE ALWAYS;
+
+COMMENT ON EVENT TRIGGER velostream_table_rewrite IS
+'keeps rows of append sources from being counted again after a rewrite';
+
+CREATE FUNCTION velostream.process(query regclass, batch_rows bigint DEFAULT NULL)
+RETURNS TABLE(op text, "row" jsonb)
+AS 'MODULE_PATHNAME', 'velostream_process'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION velostream.process(regclass, bigint) IS
+'run one batch of a continuous query now, in this transaction, and return the changes it emitted; with batch_rows, emit after each so many input rows';
+
+CREATE FUNCTION velostream.explain(query regclass)
+RETURNS SETOF text
+AS 'MODULE_PATHNAME', 'velostream_explain'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION velostream.explain(regclass) IS
+'how a continuous query is kept up to date, and why so';
+
+-- Control functions (src/worker/vs_control.c).
+
+CREATE FUNCTION velostream.wait(query regclass DEFAULT NULL, timeout interval DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'velostream_wait'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION velostream.wait(regclass, interval) IS
+'returns when everything committed before the call is in the output of the query, or of all queries that you own; an error says why it is not';
+
+CREATE FUNCTION velostream.pause(query regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'velostream_pause'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION velostream.pause(regclass) IS
+'waits for a running batch of the query to end, and lets no other begin until resume()';
+
+CREATE FUNCTION velostream.resume(query regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'velostream_resume'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION velostream.resume(regclass) IS
+'goes on with a query that is paused or was stopped by an error, and tries a failing one at once';
+
+CREATE FUNCTION velostream.rebuild(query regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'velostream_rebuild'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION velostream.rebuild(regclass) IS
+'lets the next batch of the query compute its output anew from the sources';
+
+CREATE FUNCTION velostream.drop(query regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'velostream_drop'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION velostream.drop(regclass) IS
+'drops the query and its output, like DROP TABLE on the output';
+
+CREATE FUNCTION velostream.contexts(
+	OUT output oid,
+	OUT frontier_xmin xid8,
+	OUT frontier_lsn pg_lsn,
+	OUT frontier_time timestamptz,
+	OUT request_seq bigint,
+	OUT done_seq bigint,
+	OUT runner_pid integer,
+	OUT pages_done bigint,
+	OUT pages_total bigint,
+	OUT cache_groups bigint,
+	OUT cache_bytes bigint,
+	OUT cache_hits bigint,
+	OUT cache_misses bigint,
+	OUT failures integer,
+	OUT failed_at timestamptz,
+	OUT retry_at timestamptz,
+	OUT sqlstate text,
+	OUT message text,
+	OUT context text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'velostream_contexts'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 20;
+
+COMMENT ON FUNCTION velostream.contexts() IS
+	'the shared state of each continuous query of this database that the caller owns, or of all for members of pg_read_all_stats';
+
+CREATE FUNCTION velostream.horizon(
+	OUT slot_name text,
+	OUT xmin xid,
+	OUT age bigint,
+	OUT cache_used bigint,
+	OUT cache_size bigint)
+RETURNS record
+AS 'MODULE_PATHNAME', 'velostream_horizon'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+
+COMMENT ON FUNCTION velostream.horizon() IS
+	'how far this database''s replication slot holds back the cleanup of dead rows, in transactions, and how many bytes of the shared cache are in use by all databases';
+
+--
+-- Views.  A role sees the queries whose outputs it owns (through membership as
+-- well), members of pg_monitor see all.
+--
+
+CREATE VIEW velostream.queries WITH (security_barrier) AS
+SELECT q.output AS query,
+	c.relname AS name,
+	n.nspname AS schema,
+	pg_get_userbyid(c.relowner) AS owner,
+	pg_get_viewdef(q.view) AS definition,
+	CASE q.kind WHEN 't' THEN 'table' ELSE 'stream' END AS kind,
+	CASE q.source_mode WHEN 'c' THEN 'changes' ELSE 'append' END AS source_mode,
+	CASE q.on_error WHEN 'r' THEN 'retry' WHEN 'd' THEN 'dead_letter' ELSE 'stop' END AS on_error,
+	q.with_data,
+	CASE
+		WHEN q.status = 's' THEN 'stopped'
+		WHEN q.status = 'p' THEN 'paused'
+		WHEN x.failures > 0 THEN 'failing'
+		WHEN f.output IS NULL THEN 'starting'
+		WHEN f.rebuild THEN 'rebuilding'
+		WHEN f.snapshot_xmin IS NULL AND x.runner_pid IS NULL THEN 'starting'
+		WHEN f.snapshot_xmin IS NULL THEN 'backfilling'
+		ELSE 'running'
+	END AS state,
+	CASE WHEN f.rebuild THEN f.rebuild_reason END AS rebuild_reason,
+	clock_timestamp() - coalesce(x.frontier_time, f.updated_at) AS lag,
+	x.failures,
+	x.message AS last_error,
+	x.sqlstate,
+	x.context AS error_context,
+	x.failed_at,
+	x.retry_at
+FROM velostream.query q
+	JOIN pg_class c ON c.oid = q.output
+	JOIN pg_namespace n ON n.oid = c.relnamespace
+	LEFT JOIN velostream.frontier f ON f.output = q.output
+	LEFT JOIN velostream.contexts() x ON x.output = q.output
+WHERE pg_has_role(c.relowner, 'USAGE') OR pg_has_role('pg_monitor', 'USAGE');
+
+COMMENT ON VIEW velostream.queries IS 'continuous queries: definition, state, lag and last error; one''s own, for members of pg_monitor all';
+COMMENT ON COLUMN velostream.queries.name IS 'name of the output table';
+COMMENT ON COLUMN velostream.queries.schema IS 'schema of the output table';
+COMMENT ON COLUMN velostream.queries.owner IS 'owner of the output table, as whom the query runs';
+COMMENT ON COLUMN velostream.queries.definition IS 'the query, with the columns that were added to identify a row';
+COMMENT ON COLUMN velostream.queries.kind IS 'table: the current result; stream: a log of its changes';
+COMMENT ON COLUMN velostream.queries.source_mode IS 'changes: the output equals the query; append: every committed INSERT counts once';
+COMMENT ON COLUMN velostream.queries.on_error IS 'what happens when a row cannot be processed: retry, dead_letter or stop';
+COMMENT ON COLUMN velostream.queries.with_data IS 'false: rows older than the query were left out (WITH NO DATA)';
+COMMENT ON COLUMN velostream.queries.state IS 'running, starting, backfilling, rebuilding, failing (will be retried at retry_at), stopped (by an error, until resume()) or paused (until resume())';
+COMMENT ON COLUMN velostream.queries.rebuild_reason IS 'why the output is, or is about to be, computed again';
+COMMENT ON COLUMN velostream.queries.lag IS 'age of the snapshot that the output shows; an idle query''s is renewed about once a second';
+COMMENT ON COLUMN velostream.queries.failures IS 'batches failed in a row';
+COMMENT ON COLUMN velostream.queries.last_error IS 'message of the last failure';
+COMMENT ON COLUMN velostream.queries.sqlstate IS 'SQLSTATE of the last failure';
+COMMENT ON COLUMN velostream.queries.error_context IS 'where the last failure happened';
+COMMENT ON COLUMN velostream.queries.failed_at IS 'when the last failure happened';
+COMMENT ON COLUMN velostream.queries.retry_at IS 'when the failed batch is tried again';
+COMMENT ON COLUMN velostream.queries.query IS 'the output table';
+
+CREATE VIEW velostream.stat_queries WITH (security_barrier) AS
+SELECT q.output AS query,
+	c.relname AS name,
+	n.nspname AS schema,
+	f.batches,
+	f.rows_in,
+	f.rows_out,
+	f.changes,
+	f.recomputed,
+	f.ignored,
+	f.dead,
+	f.rebuilds,
+	f.busy_us / 1000.0::double precision AS busy_ms,
+	coalesce(x.frontier_time, f.updated_at) AS frontier_time,
+	clock_timestamp() - coalesce(x.frontier_time, f.updated_at) AS lag,
+	coalesce(x.frontier_lsn, f.lsn) AS frontier_lsn,
+	pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+		- coalesce(x.frontier_xmin, f.snapshot_xmin)::text::bigint AS horizon_age,
+	x.runner_pid,
+	x.pages_done,
+	x.pages_total,
+	x.cache_groups,
+	x.cache_bytes,
+	x.cache_hits,
+	x.cache_misses
+FROM velostream.query q
+	JOIN pg_class c ON c.oid = q.output
+	JOIN pg_namespace n ON n.oid = c.relnamespace
+	LEFT JOIN velostream.frontier f ON f.output = q.output
+	LEFT JOIN velostream.contexts() x ON x.output = q.output
+WHERE pg_has_role(c.relowner, 'USAGE') OR pg_has_role('pg_monitor', 'USAGE');
+
+COMMENT ON VIEW velostream.stat_queries IS 'counters of continuous queries since their creation, progress of the running batch, and cache use; one''s own, for members of pg_monitor all';
+COMMENT ON COLUMN velostream.stat_queries.name IS 'name of the output table';
+COMMENT ON COLUMN velostream.stat_queries.schema IS 'schema of the output table';
+COMMENT ON COLUMN velostream.stat_queries.batches IS 'batches committed';
+COMMENT ON COLUMN velostream.stat_queries.rows_in IS 'rows that came into the sources';
+COMMENT ON COLUMN velostream.stat_queries.rows_out IS 'rows that went out of the sources';
+COMMENT ON COLUMN velostream.stat_queries.changes IS 'changes written to the output';
+COMMENT ON COLUMN velostream.stat_queries.recomputed IS 'groups computed again from the source';
+COMMENT ON COLUMN velostream.stat_queries.ignored IS 'updates and deletes in the sources that retract nothing (source_mode = append)';
+COMMENT ON COLUMN velostream.stat_queries.dead IS 'rows left out because of an error (on_error = dead_letter)';
+COMMENT ON COLUMN velostream.stat_queries.rebuilds IS 'how often the output was computed anew';
+COMMENT ON COLUMN velostream.stat_queries.busy_ms IS 'time spent in batches, in milliseconds';
+COMMENT ON COLUMN velostream.stat_queries.frontier_time IS 'when the snapshot was taken that the output shows';
+COMMENT ON COLUMN velostream.stat_queries.lag IS 'age of that snapshot';
+COMMENT ON COLUMN velostream.stat_queries.frontier_lsn IS 'how far the WAL was read';
+COMMENT ON COLUMN velostream.stat_queries.horizon_age IS 'number of transactions since the oldest that this query still has to tell apart: VACUUM keeps what they deleted';
+COMMENT ON COLUMN velostream.stat_queries.runner_pid IS 'process that runs a batch now';
+COMMENT ON COLUMN velostream.stat_queries.pages_done IS 'pages of the sources that the running batch (a backfill, for example) has read';
+COMMENT ON COLUMN velostream.stat_queries.pages_total IS 'pages that it will read';
+COMMENT ON COLUMN velostream.stat_queries.cache_groups IS 'groups in the shared cache';
+COMMENT ON COLUMN velostream.stat_queries.cache_bytes IS 'their size';
+COMMENT ON COLUMN velostream.stat_queries.cache_hits IS 'groups found in the cache';
+COMMENT ON COLUMN velostream.stat_queries.cache_misses IS 'groups looked up in the tables';
+COMMENT ON COLUMN velostream.stat_queries.query IS 'the output table';
+
+-- Rows are data of the sources: members of pg_monitor see that there are dead
+-- letters, their contents only as the query's owner.
+CREATE VIEW velostream.dead_letters WITH (security_barrier) AS
+SELECT d.query,
+	d.source,
+	d.source_ctid,
+	d.source_xmin,
+	CASE WHEN pg_has_role(c.relowner, 'USAGE') THEN d."row" END AS "row",
+	d.sqlstate,
+	d.message,
+	d.at
+FROM velostream.dead_letter d
+	JOIN pg_class c ON c.oid = d.query
+WHERE pg_has_role(c.relowner, 'USAGE') OR pg_has_role('pg_monitor', 'USAGE');
+
+COMMENT ON VIEW velostream.dead_letters IS 'rows that continuous queries left out because of an error; those of one''s own queries, for members of pg_monitor all';
+COMMENT ON COLUMN velostream.dead_letters.query IS 'the output table';
+COMMENT ON COLUMN velostream.dead_letters.source IS 'the table, or partition, with the row';
+COMMENT ON COLUMN velostream.dead_letters.source_ctid IS 'where the row was';
+COMMENT ON COLUMN velostream.dead_letters.source_xmin IS 'transaction that wrote it';
+COMMENT ON COLUMN velostream.dead_letters."row" IS 'the row, for the owner of the query';
+COMMENT ON COLUMN velostream.dead_letters.sqlstate IS 'SQLSTATE of the error';
+COMMENT ON COLUMN velostream.dead_letters.message IS 'message of the error';
+COMMENT ON COLUMN velostream.dead_letters.at IS 'when it was left out';
+
+GRANT SELECT ON velostream.queries, velostream.stat_queries, velostream.dead_letters TO PUBLIC;

@@ -1,0 +1,110 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_capture.h
+ *	  What changed between two snapshots: the delta of a batch.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef VS_CAPTURE_H
+#define VS_CAPTURE_H
+
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "capture/vs_frontier.h"
+#include "executor/tuptable.h"
+#include "nodes/pg_list.h"
+#include "velostream.h"
+
+/*
+ * The weight of a delta row, +1 or -1, is read as this system attribute of
+ * the source (an int4 Var with this varattno); a user's query may not use it.
+ */
+#define VS_WEIGHT_ATTNO		MinCommandIdAttributeNumber
+
+typedef struct VsDelta VsDelta;
+
+/*
+ * vs_delta_begin: find the pages that may differ between *from and s2.
+ *
+ * "output" names the query (the process keeps what it carries over from batch
+ * to batch by it).  "leaves" are the OIDs of all heaps of the source; the
+ * caller holds AccessShareLock on them.  s2 was taken after those locks and
+ * before this call; the WAL is flushed as far as needed here.  s2 must be
+ * a registered copy with curcid = 0, so that rows of the caller's own
+ * transaction count as in progress.
+ *
+ * from->snapshot == NULL: everything visible in s2 is new.
+ *
+ * Never fails because WAL is gone: it sweeps instead.  When the frontier
+ * cannot be continued (changes mode: a source's relfilenode is another one,
+ * a leaf is gone; either mode: see vs_horizon_holds), vs_delta_rebuild_reason
+ * says why (a translated phrase), and the caller starts again from an empty frontier.
+ */
+extern VsDelta *vs_delta_begin(Oid output, const VsFrontier *from, VsSourceMode mode,
+							   List *leaves, Snapshot s2);
+extern const char *vs_delta_rebuild_reason(VsDelta *delta);
+extern bool vs_delta_is_empty(VsDelta *delta);	/* no page to look at */
+extern bool vs_delta_may_retract(VsDelta *delta);	/* a row of weight -1 is possible */
+extern uint64 vs_delta_pages_total(VsDelta *delta);	/* pages this delta looks at */
+extern VsFrontier *vs_delta_frontier(VsDelta *delta);	/* the frontier after it */
+extern void vs_delta_end(VsDelta *delta);
+extern bool vs_delta_degraded(VsDelta *delta);	/* append mode, horizon contract broken: goes by raw xmin */
+extern void vs_delta_flush_at_once(bool on);	/* vs_delta_begin does not wait for others to flush; until end of transaction */
+
+/*
+ * The delta that delta scans executed from now on read (NULL: none).  A plan
+ * is made a delta plan by planning it between vs_delta_planning(true, leaves)
+ * and vs_delta_planning(false, NIL): scans of those heaps become CustomScans.
+ */
+extern void vs_delta_activate(VsDelta *delta);
+extern void vs_delta_planning(bool on, List *leaves);
+
+/*
+ * Only rows with first <= ordinal < last, counted from 0 in the order the
+ * scans deliver them, are delivered by the next execution.  The order is the
+ * same for every execution of one delta.
+ */
+extern void vs_delta_set_window(VsDelta *delta, uint64 first, uint64 last);
+extern uint64 vs_delta_next_ordinal(VsDelta *delta);	/* one past the last row delivered */
+extern bool vs_delta_exhausted(VsDelta *delta); /* the last execution came to the end */
+
+/* Identity of the row delivered last (for dead letters). */
+extern void vs_delta_last_row(VsDelta *delta, Oid *relid, ItemPointer tid,
+							  TransactionId *xmin, int *weight,
+							  TupleTableSlot **slot);
+
+/* Counters of the executions so far (window-skipped rows are not in them). */
+typedef struct VsDeltaCounters
+{
+	uint64		rows_in;		/* rows of weight +1 */
+	uint64		rows_out;		/* rows of weight -1 */
+	uint64		ignored;		/* append mode: versions updated or deleted, not retracted */
+	uint64		pages;			/* pages looked at */
+} VsDeltaCounters;
+extern void vs_delta_counters(VsDelta *delta, VsDeltaCounters *counters);
+extern void vs_delta_restore_counters(VsDelta *delta, const VsDeltaCounters *counters);	/* an execution was rolled back */
+
+/*
+ * Is there something to do for this query?  Reads WAL hints (shared by all
+ * processes) up to now; true when a source was touched after the frontier or
+ * a carried transaction has ended.  Cheap: no snapshot, no catalog.
+ */
+extern bool vs_capture_due(Oid output, const VsFrontier *frontier);
+extern void vs_capture_forget(Oid output);	/* drop what this process carries */
+extern XLogRecPtr vs_capture_read_wal(void);	/* read hints up to the flushed end; returns it */
+extern bool vs_capture_unflushed(void);	/* WAL was written that no hints can be read from yet */
+
+/* The horizon contract: one physical slot per database. */
+extern void vs_horizon_ensure(void);	/* create this database's slot if there is none */
+extern void vs_horizon_lower(FullTransactionId xmin);	/* hold at least this, now */
+extern void vs_horizon_advance(FullTransactionId xmin); /* all frontiers are at or past this */
+extern bool vs_horizon_holds(FullTransactionId xmin);	/* was xmin held without a gap? */
+extern void vs_horizon_drop(Oid dbid);	/* database or extension is gone */
+extern List *vs_horizon_databases(void);	/* OIDs for which slots exist */
+
+extern Size vs_capture_shmem_size(void);
+extern void vs_capture_shmem_init(void);
+extern void vs_capture_init(void);	/* hooks, custom scan methods */
+
+#endif							/* VS_CAPTURE_H */

@@ -1,0 +1,689 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_delta.c
+ *	  The life of a delta: what a batch has to look at, and how.
+ *
+ * A delta is the difference of the source's heaps between S1, the snapshot of
+ * the last committed batch, and S2, a new one.  Here is decided, heap by heap
+ * ("leaf": a table or a leaf partition), which pages can hold a difference and
+ * by which rule their tuples are judged; vs_delta_scan.c reads them.
+ *
+ *	leaf is					changes mode		append mode
+ *	in the frontier, same	hinted pages,		hinted pages,
+ *	file					S1 against S2		inserted in (S1, S2]
+ *	in it, another file		rebuild				all pages, inserted in
+ *												(S1, S2], frozen rows too
+ *	not in it				all visible in S2	all visible in S2 (*)
+ *	gone					rebuild				nothing
+ *
+ * (*) A partition that was created in place, by the command that attached it,
+ * has had every one of its rows inserted into the source: there, all inserts
+ * up to S2 count, as in the other leaves.
+ *
+ * A frozen tuple is visible to every snapshot, so it tells nothing about S1.
+ * While the horizon contract holds, nothing newer than S1 can have been
+ * frozen in place: frozen means seen.  The exceptions are COPY FREEZE, which
+ * only fills a file made by its own transaction, and a broken contract.  So in
+ * a file that may have been made since S1, and without the contract, a frozen
+ * tuple is judged by its raw xmin, which freezing leaves in place.  (32 bits
+ * of it: a frozen row more than 2^32 transactions old may then be taken for a
+ * new one.)
+ *
+ * Which delta is active, and whether plans are being made for one, is local
+ * to the process; an abort of the (sub)transaction that said so undoes it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "capture/vs_delta_internal.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_inherits.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "optimizer/cost.h"
+#include "storage/bufmgr.h"
+#include "storage/latch.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+static VsDelta *active_delta = NULL;
+static int	active_level = 0;	/* transaction nesting when it was activated */
+
+static bool planning = false;
+static int	planning_level = 0;
+static List *planning_leaves = NIL; /* in TopMemoryContext */
+static int	saved_constraint_exclusion;
+
+static bool flush_at_once = false;
+
+static void begin_execution(VsDelta *delta);
+static void add_leaves(VsDelta *delta, List *leaves);
+static int	compare_sources(const void *a, const void *b);
+static const VsSource *find_source(const VsFrontier *frontier, Oid relid);
+static const char *find_rebuild_reason(VsDelta *delta, const VsFrontier *from);
+static bool is_unambiguous(FullTransactionId xmin);
+static XLogRecPtr flush_wal(void);
+static void collect_pages(VsDelta *delta, Oid output, const VsFrontier *from);
+static void choose_rule(VsDelta *delta, VsLeaf *leaf, const VsSource *before,
+						const VsSource *now);
+static bool may_be_new_file(Oid relid, Snapshot snapshot);
+static bool was_created_in_place(Oid relid);
+static bool read_inherits(Oid relid, Oid *parent, TransactionId *xmin);
+static void forget_active(void *arg);
+static void at_xact_end(XactEvent event, void *arg);
+static void at_subxact_end(SubXactEvent event, SubTransactionId mySubid,
+						   SubTransactionId parentSubid, void *arg);
+static void stop_planning(void);
+
+/*
+ * Find what may differ between *from and s2; see vs_capture.h.  Everything is
+ * in a memory context of its own, below CurrentMemoryContext.
+ */
+VsDelta *
+vs_delta_begin(Oid output, const VsFrontier *from, VsSourceMode mode,
+			   List *leaves, Snapshot s2)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "velostream delta",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	VsDelta    *delta = palloc0(sizeof(VsDelta));
+	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
+
+	Assert(s2->curcid == FirstCommandId);
+
+	delta->context = context;
+	delta->mode = mode;
+	delta->s2 = s2;
+	delta->last = PG_UINT64_MAX;
+	delta->from_xmin = InvalidFullTransactionId;
+	callback->func = forget_active;
+	callback->arg = delta;
+	MemoryContextRegisterResetCallback(context, callback);
+
+	if (from != NULL && from->snapshot != NULL)
+	{
+		delta->from_xmin = from->snapshot->xmin;
+		delta->s1 = vs_snapshot_restore(from->snapshot);
+	}
+	add_leaves(delta, leaves);
+	delta->rebuild_reason = find_rebuild_reason(delta, from);
+	if (delta->rebuild_reason == NULL)
+		collect_pages(delta, output, from);
+
+	MemoryContextSwitchTo(old);
+	return delta;
+}
+
+void
+vs_delta_end(VsDelta *delta)
+{
+	MemoryContextDelete(delta->context);	/* see forget_active */
+}
+
+/* Why the frontier cannot be continued, or NULL: then the delta can be read. */
+const char *
+vs_delta_rebuild_reason(VsDelta *delta)
+{
+	return delta->rebuild_reason;
+}
+
+/*
+ * The horizon contract was broken, and the delta goes by the raw xmin (append
+ * mode): rows that were removed since are missing from it.
+ */
+bool
+vs_delta_degraded(VsDelta *delta)
+{
+	return delta->degraded;
+}
+
+bool
+vs_delta_is_empty(VsDelta *delta)
+{
+	return delta->rebuild_reason == NULL && delta->pages_total == 0;
+}
+
+bool
+vs_delta_may_retract(VsDelta *delta)
+{
+	return delta->may_retract;
+}
+
+uint64
+vs_delta_pages_total(VsDelta *delta)
+{
+	return delta->pages_total;
+}
+
+/*
+ * The frontier after this delta, in the delta's memory.  Called once it has
+ * been read, it makes sure that what was read was still all there.
+ */
+VsFrontier *
+vs_delta_frontier(VsDelta *delta)
+{
+	Assert(delta->rebuild_reason == NULL);
+
+	if (delta->s1 != NULL && delta->mode == VS_SOURCE_CHANGES &&
+		!vs_horizon_holds(delta->from_xmin))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("old row versions may have been removed while they were read"),
+				 errdetail("The replication slot that holds them was dropped or moved on.")));
+	return delta->frontier;
+}
+
+void
+vs_delta_counters(VsDelta *delta, VsDeltaCounters *counters)
+{
+	*counters = delta->counters;
+}
+
+/*
+ * What an execution that was rolled back delivered does not count.  (Pages and
+ * ignored versions are counted once, however often they are looked at.)
+ */
+void
+vs_delta_restore_counters(VsDelta *delta, const VsDeltaCounters *counters)
+{
+	delta->counters.rows_in = counters->rows_in;
+	delta->counters.rows_out = counters->rows_out;
+}
+
+/* Begins a new execution: what the last one came to is forgotten. */
+void
+vs_delta_set_window(VsDelta *delta, uint64 first, uint64 last)
+{
+	Assert(first <= last);
+
+	delta->first = first;
+	delta->last = last;
+	begin_execution(delta);
+}
+
+static void
+begin_execution(VsDelta *delta)
+{
+	delta->next_ordinal = delta->first;
+	delta->execution++;
+	delta->nrunning = 0;
+	delta->cut = false;
+}
+
+uint64
+vs_delta_next_ordinal(VsDelta *delta)
+{
+	return delta->next_ordinal;
+}
+
+/*
+ * Every scan of the last execution came to the end of its leaf.  (When the
+ * window ends exactly with the last row of a leaf and others follow, that is
+ * not known: false, and the next window is empty.)
+ */
+bool
+vs_delta_exhausted(VsDelta *delta)
+{
+	return delta->nrunning == 0 && !delta->cut;
+}
+
+/*
+ * The row delivered last is read again, by its TID, as this is called after
+ * an error that released the scan's buffers.  The slot is in
+ * CurrentMemoryContext, with a row type of its own; NULL and InvalidOid if no
+ * row was delivered, NULL if the row is not there any more.
+ */
+void
+vs_delta_last_row(VsDelta *delta, Oid *relid, ItemPointer tid,
+				  TransactionId *xmin, int *weight, TupleTableSlot **slot)
+{
+	Relation	rel;
+	HeapTupleData tuple;
+	Buffer		buffer;
+
+	*relid = InvalidOid;
+	*slot = NULL;
+	ItemPointerSetInvalid(tid);
+	*xmin = InvalidTransactionId;
+	*weight = 0;
+	if (delta->last_leaf == NULL)
+		return;
+
+	*relid = delta->last_leaf->relid;
+	*tid = delta->last_tid;
+	*xmin = delta->last_xmin;
+	*weight = delta->last_weight;
+
+	rel = table_open(*relid, NoLock);
+	tuple.t_self = delta->last_tid;
+	if (heap_fetch(rel, SnapshotAny, &tuple, &buffer, false))
+	{
+		if (HeapTupleHeaderGetRawXmin(tuple.t_data) == delta->last_xmin)
+		{
+			*slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)),
+											 &TTSOpsHeapTuple);
+			ExecStoreHeapTuple(heap_copytuple(&tuple), *slot, true);
+			(*slot)->tts_tableOid = *relid;
+		}
+		ReleaseBuffer(buffer);
+	}
+	table_close(rel, NoLock);
+}
+
+/*
+ * Scans executed from now on read this delta.  Undone by its end, and by an
+ * abort of the current (sub)transaction, but not of one inside it.
+ */
+void
+vs_delta_activate(VsDelta *delta)
+{
+	Assert(delta == NULL || delta->rebuild_reason == NULL);
+
+	active_delta = delta;
+	active_level = GetCurrentTransactionNestLevel();
+	if (delta != NULL)
+		begin_execution(delta);
+}
+
+VsDelta *
+vs_delta_active(void)
+{
+	return active_delta;
+}
+
+void
+vs_delta_planning(bool on, List *leaves)
+{
+	stop_planning();
+	if (on)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		planning_leaves = list_copy(leaves);
+		MemoryContextSwitchTo(old);
+		planning_level = GetCurrentTransactionNestLevel();
+		saved_constraint_exclusion = constraint_exclusion;
+		constraint_exclusion = CONSTRAINT_EXCLUSION_OFF;
+		planning = true;
+	}
+}
+
+bool
+vs_delta_is_planning(void)
+{
+	return planning;
+}
+
+bool
+vs_delta_plans(Oid relid)
+{
+	return planning && list_member_oid(planning_leaves, relid);
+}
+
+/*
+ * With true, the next vs_delta_begin does not wait for others to flush the
+ * WAL it depends on.
+ */
+void
+vs_delta_flush_at_once(bool on)
+{
+	flush_at_once = on;
+}
+
+/* The leaf of that OID: a binary search. */
+VsLeaf *
+vs_delta_find_leaf(VsDelta *delta, Oid relid)
+{
+	int			low = 0;
+	int			high = delta->nleaves;
+
+	while (low < high)
+	{
+		int			mid = (low + high) / 2;
+
+		if (delta->leaves[mid].relid == relid)
+			return &delta->leaves[mid];
+		if (delta->leaves[mid].relid < relid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return NULL;
+}
+
+/* Hooks, custom scan methods, and the callbacks that clean up after an abort. */
+void
+vs_capture_init(void)
+{
+	RegisterXactCallback(at_xact_end, NULL);
+	RegisterSubXactCallback(at_subxact_end, NULL);
+	vs_delta_scan_init();
+}
+
+/*
+ * Make the leaves, and the sources of the new frontier, both sorted by OID:
+ * leaves[i] is frontier->sources[i].
+ */
+static void
+add_leaves(VsDelta *delta, List *leaves)
+{
+	VsFrontier *frontier = palloc0(sizeof(VsFrontier));
+	int			n = list_length(leaves);
+	int			i = 0;
+	ListCell   *lc;
+
+	frontier->nsources = n;
+	frontier->sources = palloc0(Max(n, 1) * sizeof(VsSource));
+	delta->frontier = frontier;
+	delta->nleaves = n;
+	delta->leaves = palloc0(Max(n, 1) * sizeof(VsLeaf));
+	delta->order = palloc0(Max(n, 1) * sizeof(VsLeaf *));
+
+	foreach(lc, leaves)
+		frontier->sources[i++].relid = lfirst_oid(lc);
+	qsort(frontier->sources, n, sizeof(VsSource), compare_sources);
+
+	for (i = 0; i < n; i++)
+	{
+		Relation	rel = table_open(frontier->sources[i].relid, NoLock);
+
+		frontier->sources[i].node = rel->rd_node;
+		delta->leaves[i].relid = RelationGetRelid(rel);
+		delta->leaves[i].nblocks = RelationGetNumberOfBlocks(rel);
+		table_close(rel, NoLock);
+	}
+}
+
+static int
+compare_sources(const void *a, const void *b)
+{
+	Oid			left = ((const VsSource *) a)->relid;
+	Oid			right = ((const VsSource *) b)->relid;
+
+	return (left > right) - (left < right);
+}
+
+static const VsSource *
+find_source(const VsFrontier *frontier, Oid relid)
+{
+	VsSource	key = {.relid = relid};
+
+	if (frontier->nsources == 0)
+		return NULL;
+	return bsearch(&key, frontier->sources, frontier->nsources,
+				   sizeof(VsSource), compare_sources);
+}
+
+/*
+ * Can the frontier be continued?  Returns a translated phrase if not, and
+ * sets delta->degraded if it can only by the raw xmin.
+ */
+static const char *
+find_rebuild_reason(VsDelta *delta, const VsFrontier *from)
+{
+	if (delta->s1 == NULL)
+		return NULL;
+
+	if (!vs_horizon_holds(delta->from_xmin))
+	{
+		if (delta->mode == VS_SOURCE_CHANGES)
+			return _("old row versions were not held back from VACUUM");
+		if (!is_unambiguous(delta->from_xmin))
+			return _("the last batch is too many transactions ago");
+		delta->degraded = true;
+	}
+
+	if (delta->mode == VS_SOURCE_APPEND)
+		return NULL;
+
+	for (int i = 0; i < from->nsources; i++)
+	{
+		const VsSource *before = &from->sources[i];
+		const VsSource *now = find_source(delta->frontier, before->relid);
+
+		if (now == NULL)
+			return _("a partition was detached or dropped");
+		if (!RelFileNodeEquals(before->node, now->node))
+			return _("a source was truncated or rewritten");
+	}
+	return NULL;
+}
+
+/* Are 32 bits enough to tell transactions since then from older ones? */
+static bool
+is_unambiguous(FullTransactionId xmin)
+{
+	FullTransactionId next = ReadNextFullTransactionId();
+
+	return U64FromFullTransactionId(next) -
+		U64FromFullTransactionId(xmin) < ((uint64) 1 << 31);
+}
+
+/*
+ * Everything visible in S2 has its WAL before the position returned, and that
+ * is flushed.  As a flush costs those who chose synchronous_commit = off, wait
+ * velostream.flush_delay for somebody else to do it.
+ *
+ * Our latch is left alone: it belongs to whoever sleeps on it, who would miss
+ * what it was set for.
+ */
+static XLogRecPtr
+flush_wal(void)
+{
+	XLogRecPtr	upto = GetXLogInsertRecPtr();
+	TimestampTz deadline;
+
+	if (!flush_at_once && vs_flush_delay > 0)
+	{
+		deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), vs_flush_delay);
+		while (!vs_hints_flushed(upto) && GetCurrentTimestamp() < deadline)
+		{
+			(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1L,
+							 PG_WAIT_EXTENSION);
+			CHECK_FOR_INTERRUPTS();
+		}
+	}
+	vs_hints_flush(upto);
+	return upto;
+}
+
+/* Find the pages of each leaf, choose its rule, and complete the frontier. */
+static void
+collect_pages(VsDelta *delta, Oid output, const VsFrontier *from)
+{
+	VsFrontier *frontier = delta->frontier;
+	VsPages    *pages = palloc0(Max(delta->nleaves, 1) * sizeof(VsPages));
+	VsFrontier	empty = {0};
+
+	if (from == NULL)
+		from = &empty;
+	frontier->lsn = flush_wal();
+	frontier->snapshot = vs_snapshot_capture(delta->s2, from->snapshot);
+	vs_hints_collect(output, from, frontier->snapshot, frontier->lsn,
+					 frontier->nsources, frontier->sources,
+					 pages, &frontier->restart_lsn);
+
+	for (int i = 0; i < delta->nleaves; i++)
+	{
+		VsLeaf	   *leaf = &delta->leaves[i];
+		const VsSource *now = &frontier->sources[i];
+		const VsSource *before = delta->s1 ? find_source(from, now->relid) : NULL;
+
+		if (before == NULL || !RelFileNodeEquals(before->node, now->node) ||
+			pages[i].sweep)
+			leaf->npages = leaf->nblocks;
+		else
+		{
+			leaf->npages = pages[i].nblocks;
+			leaf->blocks = pages[i].blocks;
+		}
+		choose_rule(delta, leaf, before, now);
+		if (before != NULL && pages[i].sweep)
+			leaf->sweep_lsn = pages[i].sweep_lsn;
+		if (before != NULL && delta->mode == VS_SOURCE_CHANGES &&
+			leaf->npages > 0 && (pages[i].sweep || pages[i].may_retract))
+			delta->may_retract = true;
+		delta->pages_total += leaf->npages;
+	}
+}
+
+/* The table in the file header.  "before" is NULL for a leaf that is new. */
+static void
+choose_rule(VsDelta *delta, VsLeaf *leaf, const VsSource *before,
+			const VsSource *now)
+{
+	if (before == NULL)
+	{
+		leaf->mask = VS_SEEN_S2;
+		leaf->inserts_only = delta->mode == VS_SOURCE_APPEND &&
+			delta->s1 != NULL && was_created_in_place(leaf->relid);
+		leaf->frozen_seen = !may_be_new_file(leaf->relid, delta->s2);
+	}
+	else
+	{
+		leaf->mask = VS_SEEN_BOTH;
+		leaf->inserts_only = delta->mode == VS_SOURCE_APPEND;
+		leaf->frozen_seen = !delta->degraded &&
+			RelFileNodeEquals(before->node, now->node) &&
+			!may_be_new_file(leaf->relid, delta->s1);
+	}
+}
+
+/*
+ * Can the table's file have been made by a transaction that is in progress
+ * for this snapshot (our own included)?  Making it wrote the table's row in
+ * pg_class; so did other commands, for which this is needlessly true.
+ */
+static bool
+may_be_new_file(Oid relid, Snapshot snapshot)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	TransactionId xmin;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	ReleaseSysCache(tuple);
+
+	return TransactionIdIsNormal(xmin) &&
+		(TransactionIdIsCurrentTransactionId(xmin) ||
+		 XidInMVCCSnapshot(xmin, snapshot));
+}
+
+/*
+ * Was the table a partition, or child, from its first moment on?  Then no link
+ * up to the root is newer than the table itself.  The age of the table is that
+ * of a system column's row in pg_attribute, which nothing ever updates.
+ */
+static bool
+was_created_in_place(Oid relid)
+{
+	HeapTuple	tuple;
+	TransactionId created;
+	TransactionId linked;
+	bool		result = false;
+
+	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+							Int16GetDatum(TableOidAttributeNumber));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	created = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	ReleaseSysCache(tuple);
+
+	while (read_inherits(relid, &relid, &linked))
+	{
+		if (TransactionIdFollows(linked, created))
+			return false;
+		result = true;
+	}
+	return result;
+}
+
+/* The (first) parent of a table, and who made the link; false if none. */
+static bool
+read_inherits(Oid relid, Oid *parent, TransactionId *xmin)
+{
+	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		*parent = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
+		*xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/* The memory of a delta goes away: nobody may read it any more. */
+static void
+forget_active(void *arg)
+{
+	if (active_delta == (VsDelta *) arg)
+		active_delta = NULL;
+}
+
+static void
+at_xact_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT ||
+		event == XACT_EVENT_PREPARE)
+	{
+		active_delta = NULL;
+		flush_at_once = false;
+		stop_planning();
+	}
+}
+
+static void
+at_subxact_end(SubXactEvent event, SubTransactionId mySubid,
+			   SubTransactionId parentSubid, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		if (level <= active_level)
+			active_delta = NULL;
+		if (level <= planning_level)
+			stop_planning();
+	}
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		/* what it began is now its parent's */
+		active_level = Min(active_level, level - 1);
+		planning_level = Min(planning_level, level - 1);
+	}
+}
+
+static void
+stop_planning(void)
+{
+	if (planning)
+		constraint_exclusion = saved_constraint_exclusion;
+	planning = false;
+	list_free(planning_leaves);
+	planning_leaves = NIL;
+}

@@ -1,0 +1,301 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_target.c
+ *	  Writing and finding rows of output and state tables.
+ *
+ * Only the process that holds a query's batch lock writes these tables (users
+ * are refused by the guard trigger), so a row is looked up with SnapshotSelf:
+ * the latest version, whatever this transaction did to it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "emit/vs_target.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+static void open_executor(VsTarget *target, Snapshot snapshot);
+static void prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locator);
+static void prepare_defaults(VsTarget *target);
+static void fill_user_columns(VsTarget *target, bool update);
+static bool row_matches(VsTarget *target, const Datum *values, const bool *nulls);
+
+VsTarget *
+vs_target_begin(Oid relid, int ncolumns, List *lookup, bool image,
+				Oid locator, Snapshot snapshot)
+{
+	VsTarget   *target = palloc0(sizeof(VsTarget));
+
+	target->rel = table_open(relid, RowExclusiveLock);
+	target->ncolumns = ncolumns;
+	if (RelationGetNumberOfAttributes(target->rel) < ncolumns)
+		elog(ERROR, "relation \"%s\" has fewer than %d columns",
+			 RelationGetRelationName(target->rel), ncolumns);
+	open_executor(target, snapshot);
+	target->slot = MakeSingleTupleTableSlot(RelationGetDescr(target->rel), &TTSOpsVirtual);
+	target->oldslot = table_slot_create(target->rel, NULL);
+	prepare_lookup(target, lookup, image, locator);
+	prepare_defaults(target);
+	return target;
+}
+
+/* Make what ExecSimpleRelation* wants: an EState with one result relation. */
+static void
+open_executor(VsTarget *target, Snapshot snapshot)
+{
+	EState	   *estate = CreateExecutorState();
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+
+	rte->rtekind = RTE_RELATION;
+	rte->relid = RelationGetRelid(target->rel);
+	rte->relkind = target->rel->rd_rel->relkind;
+	rte->rellockmode = RowExclusiveLock;
+	ExecInitRangeTable(estate, list_make1(rte));
+	estate->es_snapshot = snapshot;
+	estate->es_output_cid = GetCurrentCommandId(true);
+
+	target->estate = estate;
+	target->relinfo = makeNode(ResultRelInfo);
+	InitResultRelInfo(target->relinfo, target->rel, 1, NULL, 0);
+	ExecOpenIndices(target->relinfo, false);
+	EvalPlanQualInit(&target->epqstate, estate, NULL, NIL, -1);
+	AfterTriggerBeginQuery();
+}
+
+static void
+prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locator)
+{
+	TupleDesc	desc = RelationGetDescr(target->rel);
+	ListCell   *lc;
+	Oid		   *types;
+	Oid		   *collations;
+
+	target->nlookup = list_length(lookup);
+	if (target->nlookup == 0)
+		return;
+	target->lookup = palloc(sizeof(AttrNumber) * target->nlookup);
+	target->found_values = palloc(sizeof(Datum) * target->nlookup);
+	target->found_nulls = palloc(sizeof(bool) * target->nlookup);
+	types = palloc(sizeof(Oid) * target->nlookup);
+	collations = palloc(sizeof(Oid) * target->nlookup);
+	foreach(lc, lookup)
+	{
+		int			i = foreach_current_index(lc);
+		Form_pg_attribute att = TupleDescAttr(desc, lfirst_int(lc) - 1);
+
+		target->lookup[i] = att->attnum;
+		types[i] = att->atttypid;
+		collations[i] = att->attcollation;
+	}
+	target->hasher = vs_hasher_make(target->nlookup, types, collations, image);
+	if (OidIsValid(locator))
+		target->locator = index_open(locator, RowExclusiveLock);
+}
+
+/* Columns that the user added to the output get their defaults. */
+static void
+prepare_defaults(VsTarget *target)
+{
+	TupleDesc	desc = RelationGetDescr(target->rel);
+	int			more = desc->natts - target->ncolumns;
+
+	if (more == 0)
+		return;
+	target->default_attnos = palloc(sizeof(AttrNumber) * more);
+	target->defaults = palloc(sizeof(ExprState *) * more);
+	for (int i = target->ncolumns; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Expr	   *expr;
+
+		if (att->attisdropped || att->attgenerated)
+			continue;
+		expr = (Expr *) build_column_default(target->rel, att->attnum);
+		if (expr == NULL)
+			continue;
+		target->default_attnos[target->ndefaults] = att->attnum;
+		target->defaults[target->ndefaults++] =
+			ExecInitExpr(expression_planner(expr), NULL);
+	}
+}
+
+/* AFTER triggers see the rows written; they run under a snapshot of their own. */
+void
+vs_target_end(VsTarget *target)
+{
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	AfterTriggerEndQuery(target->estate);
+	PopActiveSnapshot();
+
+	if (target->locator)
+		index_close(target->locator, NoLock);
+	EvalPlanQualEnd(&target->epqstate);
+	ExecCloseIndices(target->relinfo);
+	ExecResetTupleTable(target->estate->es_tupleTable, false);
+	ExecCloseResultRelations(target->estate);
+	ExecDropSingleTupleTableSlot(target->slot);
+	ExecDropSingleTupleTableSlot(target->oldslot);
+	table_close(target->rel, NoLock);
+	FreeExecutorState(target->estate);
+	pfree(target);
+}
+
+void
+vs_target_insert(VsTarget *target)
+{
+	ResetPerTupleExprContext(target->estate);
+	fill_user_columns(target, false);
+	ExecStoreVirtualTuple(target->slot);
+	ExecSimpleRelationInsert(target->relinfo, target->estate, target->slot);
+}
+
+void
+vs_target_update(VsTarget *target, ItemPointer tid)
+{
+	ResetPerTupleExprContext(target->estate);
+	if (target->rel->rd_att->natts > target->ncolumns)
+		fill_user_columns(target, true);
+	ExecStoreVirtualTuple(target->slot);
+	/* the row to replace is known to the executor by the slot's TID alone */
+	target->oldslot->tts_tid = *tid;
+	ExecSimpleRelationUpdate(target->relinfo, target->estate, &target->epqstate,
+							 target->oldslot, target->slot);
+}
+
+void
+vs_target_delete(VsTarget *target, ItemPointer tid)
+{
+	ResetPerTupleExprContext(target->estate);
+	target->oldslot->tts_tid = *tid;
+	ExecSimpleRelationDelete(target->relinfo, target->estate, &target->epqstate,
+							 target->oldslot);
+}
+
+/* Set the columns behind ours: as they were, or to their defaults. */
+static void
+fill_user_columns(VsTarget *target, bool update)
+{
+	TupleTableSlot *slot = target->slot;
+	int			natts = slot->tts_tupleDescriptor->natts;
+
+	if (natts == target->ncolumns)
+		return;
+	if (update)
+		slot_getallattrs(target->oldslot);
+	for (int i = target->ncolumns; i < natts; i++)
+	{
+		slot->tts_isnull[i] = update ? target->oldslot->tts_isnull[i] : true;
+		slot->tts_values[i] = update ? target->oldslot->tts_values[i] : (Datum) 0;
+	}
+	if (update)
+		return;
+	for (int i = 0; i < target->ndefaults; i++)
+	{
+		int			att = target->default_attnos[i] - 1;
+
+		slot->tts_values[att] = ExecEvalExpr(target->defaults[i],
+											 GetPerTupleExprContext(target->estate),
+											 &slot->tts_isnull[att]);
+	}
+}
+
+bool
+vs_target_fetch(VsTarget *target, ItemPointer tid)
+{
+	if (!ItemPointerIsValid(tid))
+		return false;
+	return table_tuple_fetch_row_version(target->rel, tid, SnapshotSelf, target->oldslot);
+}
+
+/*
+ * Find a row by the values of the lookup columns: through the locator, or, in
+ * a table of one row, by looking.
+ */
+bool
+vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *nulls)
+{
+	bool		found = false;
+
+	if (target->locator)
+	{
+		IndexScanDesc scan;
+		ScanKeyData key;
+
+		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) hash));
+		scan = index_beginscan(target->rel, target->locator, SnapshotSelf, 1, 0);
+		index_rescan(scan, &key, 1, NULL, 0);
+		while (!found && index_getnext_slot(scan, ForwardScanDirection, target->oldslot))
+			found = row_matches(target, values, nulls);
+		if (found)
+			ExecMaterializeSlot(target->oldslot);
+		index_endscan(scan);
+	}
+	else
+	{
+		TableScanDesc scan = table_beginscan(target->rel, SnapshotSelf, 0, NULL);
+
+		while (!found && table_scan_getnextslot(scan, ForwardScanDirection, target->oldslot))
+			found = target->nlookup == 0 || row_matches(target, values, nulls);
+		if (found)
+			ExecMaterializeSlot(target->oldslot);
+		table_endscan(scan);
+	}
+	return found;
+}
+
+static bool
+row_matches(VsTarget *target, const Datum *values, const bool *nulls)
+{
+	for (int i = 0; i < target->nlookup; i++)
+		target->found_values[i] = slot_getattr(target->oldslot, target->lookup[i],
+											   &target->found_nulls[i]);
+	return vs_hasher_equal(target->hasher, target->found_values, target->found_nulls,
+						   values, nulls);
+}
+
+bool
+vs_target_unchanged(VsTarget *target)
+{
+	TupleDesc	desc = RelationGetDescr(target->rel);
+
+	slot_getsomeattrs(target->oldslot, target->ncolumns);
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (target->slot->tts_isnull[i] != target->oldslot->tts_isnull[i])
+			return false;
+		if (!target->slot->tts_isnull[i] &&
+			!datum_image_eq(target->slot->tts_values[i], target->oldslot->tts_values[i],
+							att->attbyval, att->attlen))
+			return false;
+	}
+	return true;
+}
+
+void
+vs_target_scan(VsTarget *target, VsRowCallback callback, void *arg)
+{
+	TableScanDesc scan = table_beginscan(target->rel, SnapshotSelf, 0, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, target->oldslot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		callback(target, arg);
+	}
+	table_endscan(scan);
+}

@@ -1,0 +1,71 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_target.h
+ *	  A table that batches write: the output of a query, or its state.
+ *
+ * Rows are written through the executor's interface for replication
+ * (ExecSimpleRelationInsert and its kin): indexes, constraints, row triggers
+ * and publications of the table work.  Rows are found by TID, or through the
+ * locator: an index on the hash of some of the columns.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef VS_TARGET_H
+#define VS_TARGET_H
+
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "state/vs_hash.h"
+#include "utils/relcache.h"
+
+typedef struct VsTarget
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *relinfo;
+	EPQState	epqstate;
+	int			ncolumns;		/* columns that we write: 1 .. ncolumns */
+	TupleTableSlot *slot;		/* the row to write: columns 1 .. ncolumns are set by the caller */
+	TupleTableSlot *oldslot;	/* the row found by fetch or find */
+
+	/* lookup */
+	Relation	locator;		/* index on the hash of the columns, or NULL */
+	int			nlookup;
+	AttrNumber *lookup;			/* attnums of the columns that are looked up */
+	VsHasher   *hasher;			/* over those columns */
+	Datum	   *found_values;	/* work space: those columns of a row */
+	bool	   *found_nulls;
+
+	/* defaults of the columns that the user added behind ours */
+	int			ndefaults;
+	AttrNumber *default_attnos;
+	ExprState **defaults;
+} VsTarget;
+
+/*
+ * Open a table for writing; its lock is kept to the end of the transaction.
+ * lookup lists the attnums by which rows are found (NIL: the table has one
+ * row, or is never looked up), locator is the index on their hash.
+ */
+extern VsTarget *vs_target_begin(Oid relid, int ncolumns, List *lookup, bool image,
+								 Oid locator, Snapshot snapshot);
+extern void vs_target_end(VsTarget *target);	/* fires AFTER triggers */
+
+/* Write target->slot (insert, update), which then knows its TID. */
+extern void vs_target_insert(VsTarget *target);
+extern void vs_target_update(VsTarget *target, ItemPointer tid);	/* oldslot holds the old row */
+extern void vs_target_delete(VsTarget *target, ItemPointer tid);
+
+/* Put the row with this TID, or with these lookup values, into oldslot. */
+extern bool vs_target_fetch(VsTarget *target, ItemPointer tid);
+extern bool vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *nulls);
+
+/* Do slot and oldslot agree in the columns we write? */
+extern bool vs_target_unchanged(VsTarget *target);
+
+/* Call for every live row: oldslot holds it. */
+typedef void (*VsRowCallback) (VsTarget *target, void *arg);
+extern void vs_target_scan(VsTarget *target, VsRowCallback callback, void *arg);
+
+#endif							/* VS_TARGET_H */

@@ -1,0 +1,416 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_delta_query.c
+ *	  The queries that run over a delta, and their plans.
+ *
+ * A delta query is the user's query with another select list: group keys and
+ * partial aggregates, or the output columns and the weight.  PostgreSQL plans
+ * and runs it; while it is planned, scans of the source become delta scans
+ * (capture/vs_delta_scan.c).  The Agg node at its top is told to deliver
+ * transition values instead of results, as in a parallel aggregation.
+ *
+ * HAVING and the expressions above aggregates are not in it: they are applied
+ * to whole groups, after the delta was merged.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "capture/vs_capture.h"
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/planner.h"
+#include "optimizer/tlist.h"
+#include "parser/parse_oper.h"
+#include "parser/parsetree.h"
+#include "plan/vs_plan.h"
+#include "plan/vs_plan_internal.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+static Query *groups_query(VsPlan *plan, bool change);
+static Query *rows_query(VsPlan *plan, bool change);
+static Query *recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys);
+static Expr *add_weight(Query *query);
+static Expr *hide_column(Expr *expr);
+static PlannedStmt *plan_over_delta(VsPlan *plan, Query *query, bool change);
+static void split_aggregates(PlannedStmt *stmt);
+
+/* The plan for a delta in which no row has the weight -1. */
+PlannedStmt *
+vs_plan_insert(VsPlan *plan)
+{
+	if (plan->insert_plan == NULL)
+	{
+		Query	   *query = plan->strategy == VS_STRATEGY_GROUPS ?
+			groups_query(plan, false) : rows_query(plan, false);
+
+		plan->insert_plan = plan_over_delta(plan, query, false);
+	}
+	return plan->insert_plan;
+}
+
+/* The plan for any delta. */
+PlannedStmt *
+vs_plan_change(VsPlan *plan)
+{
+	if (plan->change_plan == NULL)
+	{
+		Query	   *query = plan->strategy == VS_STRATEGY_GROUPS ?
+			groups_query(plan, true) : rows_query(plan, true);
+
+		plan->change_plan = plan_over_delta(plan, query, true);
+	}
+	return plan->change_plan;
+}
+
+/*
+ * The plan that computes whole groups again from the source: those whose keys
+ * are in the tuplestore VS_RECOMPUTE_ENR, about nkeys of them, with NULLs in
+ * exactly the keys of null_keys.  Its rows are as those of the insert plan.
+ */
+PlannedStmt *
+vs_plan_recompute(VsPlan *plan, Bitmapset *null_keys, double nkeys)
+{
+	MemoryContext old;
+	VsRecomputePlan *recompute;
+	Query	   *query;
+	PlannedStmt *stmt;
+	ListCell   *lc;
+
+	foreach(lc, plan->recompute_plans)
+	{
+		recompute = lfirst(lc);
+		if (bms_equal(recompute->null_keys, null_keys))
+			return recompute->stmt;
+	}
+
+	query = recompute_query(plan, null_keys, nkeys);
+	stmt = planner(query, NULL, 0, NULL);
+	split_aggregates(stmt);
+
+	old = MemoryContextSwitchTo(plan->context);
+	recompute = palloc(sizeof(VsRecomputePlan));
+	recompute->null_keys = bms_copy(null_keys);
+	recompute->stmt = copyObject(stmt);
+	plan->recompute_plans = lappend(plan->recompute_plans, recompute);
+	MemoryContextSwitchTo(old);
+	return recompute->stmt;
+}
+
+/* count(*): what tells whether a group has rows. */
+Aggref *
+vs_make_count(void)
+{
+	Aggref	   *count = makeNode(Aggref);
+
+	count->aggfnoid = F_COUNT_;
+	count->aggtype = INT8OID;
+	count->aggtranstype = InvalidOid;
+	count->aggstar = true;
+	count->aggkind = AGGKIND_NORMAL;
+	count->aggsplit = AGGSPLIT_SIMPLE;
+	count->aggno = -1;
+	count->aggtransno = -1;
+	count->location = -1;
+	return count;
+}
+
+/* Keys and partial aggregates; change: of the rows that came and that went. */
+static Query *
+groups_query(VsPlan *plan, bool change)
+{
+	Query	   *query = copyObject(plan->query);
+	Expr	   *weight = change ? add_weight(query) : NULL;
+	List	   *tlist = NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->groupClause)
+	{
+		TargetEntry *tle = get_sortgroupclause_tle(lfirst(lc), query->targetList);
+
+		tle = flatCopyTargetEntry(tle);
+		tle->resno = list_length(tlist) + 1;
+		tle->expr = hide_column(tle->expr);
+		tlist = lappend(tlist, tle);
+	}
+	for (int i = 0; i < plan->naggs; i++)
+	{
+		for (int sign = 1; sign >= (change ? -1 : 1); sign -= 2)
+		{
+			Aggref	   *partial = copyObject(plan->aggs[i]->partial);
+
+			if (change)
+			{
+				Expr	   *filter = make_opclause(Int4EqualOperator, BOOLOID, false,
+												   copyObject(weight),
+												   (Expr *) makeConst(INT4OID, -1, InvalidOid,
+																	  sizeof(int32), Int32GetDatum(sign),
+																	  false, true),
+												   InvalidOid, InvalidOid);
+
+				set_opfuncid((OpExpr *) filter);
+				partial->aggfilter = (Expr *)
+					make_and_qual((Node *) filter, (Node *) partial->aggfilter);
+			}
+			tlist = lappend(tlist, makeTargetEntry((Expr *) partial,
+												   list_length(tlist) + 1, NULL, false));
+		}
+	}
+	query->targetList = tlist;
+	query->havingQual = NULL;
+	query->hasAggs = plan->naggs > 0;
+	return query;
+}
+
+/*
+ * A group key that the planner does not take for a column.  It drops grouping
+ * columns that depend on a primary key among them; but in a delta the key is
+ * not unique: a row's old version and its new one stand side by side.  (A
+ * relabelling that changes nothing at all would be stripped.)
+ */
+static Expr *
+hide_column(Expr *expr)
+{
+	Var		   *var = (Var *) expr;
+
+	if (!IsA(var, Var))
+		return expr;
+	return (Expr *) makeRelabelType(expr, var->vartype, var->vartypmod == 0 ? -1 : 0,
+									var->varcollid, COERCE_IMPLICIT_CAST);
+}
+
+/* Output columns; change: and the weight, sorted by key and weight. */
+static Query *
+rows_query(VsPlan *plan, bool change)
+{
+	Query	   *query = copyObject(plan->query);
+	TargetEntry *weight;
+	Index		ref = 0;
+
+	if (!change)
+		return query;
+
+	weight = makeTargetEntry(add_weight(query), list_length(query->targetList) + 1,
+							 pstrdup("weight"), false);
+	query->targetList = lappend(query->targetList, weight);
+	for (int i = 0; i <= plan->nkeys; i++)
+	{
+		SortGroupClause *clause = makeNode(SortGroupClause);
+		TargetEntry *tle = weight;
+
+		if (i < plan->nkeys)
+			tle = list_nth(query->targetList, plan->keys[i].output_attno - 1);
+		get_sort_group_operators(exprType((Node *) tle->expr), true, true, false,
+								 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
+		clause->tleSortGroupRef = tle->ressortgroupref = ++ref;
+		query->sortClause = lappend(query->sortClause, clause);
+	}
+	return query;
+}
+
+/* The user's query, joined with the keys of the groups to compute again. */
+static Query *
+recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys)
+{
+	Query	   *query = groups_query(plan, false);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	List	   *quals = NIL;
+
+	if (plan->nkeys == 0)
+		return query;
+
+	rte->rtekind = RTE_NAMEDTUPLESTORE;
+	rte->enrname = pstrdup(VS_RECOMPUTE_ENR);
+	rte->enrtuples = nkeys;
+	rte->inFromCl = true;
+	rte->eref = makeAlias(VS_RECOMPUTE_ENR, NIL);
+	query->rtable = lappend(query->rtable, rte);
+	ref->rtindex = list_length(query->rtable);
+	query->jointree->fromlist = lappend(query->jointree->fromlist, ref);
+
+	for (int i = 0; i < plan->nkeys; i++)
+	{
+		VsKey	   *key = &plan->keys[i];
+		Expr	   *expr = copyObject(key->expr);
+
+		rte->eref->colnames = lappend(rte->eref->colnames,
+									  makeString(psprintf("key_%d", i + 1)));
+		rte->coltypes = lappend_oid(rte->coltypes, key->type);
+		rte->coltypmods = lappend_int(rte->coltypmods, key->typmod);
+		rte->colcollations = lappend_oid(rte->colcollations, key->collation);
+
+		if (bms_is_member(i, null_keys))
+		{
+			NullTest   *test = makeNode(NullTest);
+
+			test->arg = expr;
+			test->nulltesttype = IS_NULL;
+			test->argisrow = false;
+			test->location = -1;
+			quals = lappend(quals, test);
+		}
+		else
+		{
+			Expr	   *op = make_opclause(key->eqop, BOOLOID, false, expr,
+										   (Expr *) makeVar(ref->rtindex, i + 1, key->type,
+															key->typmod, key->collation, 0),
+										   InvalidOid, key->collation);
+
+			set_opfuncid((OpExpr *) op);
+			quals = lappend(quals, op);
+		}
+	}
+	if (query->jointree->quals)
+		quals = lappend(quals, query->jointree->quals);
+	query->jointree->quals = (Node *) make_ands_explicit(quals);
+	return query;
+}
+
+/*
+ * The weight of a row of the query's source, as an expression of that query's
+ * level.  Views in between hand it up as one more column.
+ */
+static Expr *
+add_weight(Query *query)
+{
+	Index		rtindex;
+	RangeTblEntry *rte = vs_query_source_rte(query, &rtindex);
+	TargetEntry *tle;
+
+	if (rte->rtekind == RTE_RELATION)
+		return (Expr *) makeVar(rtindex, VS_WEIGHT_ATTNO, INT4OID, -1, InvalidOid, 0);
+
+	tle = makeTargetEntry(add_weight(rte->subquery),
+						  list_length(rte->subquery->targetList) + 1,
+						  pstrdup("velostream_weight"), false);
+	rte->subquery->targetList = lappend(rte->subquery->targetList, tle);
+	rte->eref->colnames = lappend(rte->eref->colnames, makeString(pstrdup(tle->resname)));
+	return (Expr *) makeVar(rtindex, tle->resno, INT4OID, -1, InvalidOid, 0);
+}
+
+/* Plan a query so that it reads the delta; the result is in the plan's context. */
+static PlannedStmt *
+plan_over_delta(VsPlan *plan, Query *query, bool change)
+{
+	PlannedStmt *stmt = NULL;
+	MemoryContext old;
+
+	PG_TRY();
+	{
+		vs_delta_planning(true, plan->leaves);
+		stmt = planner(query, NULL, 0, NULL);
+	}
+	PG_FINALLY();
+	{
+		vs_delta_planning(false, NIL);
+	}
+	PG_END_TRY();
+
+	if (plan->strategy == VS_STRATEGY_GROUPS)
+		split_aggregates(stmt);
+	plan->planned_groups[change] = stmt->planTree->plan_rows;
+	old = MemoryContextSwitchTo(plan->context);
+	stmt = copyObject(stmt);
+	MemoryContextSwitchTo(old);
+	return stmt;
+}
+
+/* Make the Agg node of a plan deliver serialized transition values. */
+static void
+split_aggregates(PlannedStmt *stmt)
+{
+	Agg		   *agg = (Agg *) stmt->planTree;
+	ListCell   *lc;
+
+	if (!IsA(agg, Agg))
+	{
+		/* no aggregates at all: any node that delivers the keys will do */
+		foreach(lc, stmt->planTree->targetlist)
+			if (contain_agg_clause((Node *) lfirst(lc)))
+				elog(ERROR, "unexpected plan node %d above an aggregation",
+					 (int) nodeTag(agg));
+		return;
+	}
+	if (agg->aggsplit != AGGSPLIT_SIMPLE)
+		elog(ERROR, "unexpected split aggregation in a delta plan");
+
+	agg->aggsplit = AGGSPLIT_INITIAL_SERIAL;
+	foreach(lc, agg->plan.targetlist)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+
+		if (IsA(tle->expr, Aggref))
+			mark_partial_aggref((Aggref *) tle->expr, AGGSPLIT_INITIAL_SERIAL);
+	}
+}
+
+/* The table column that an expression of a query's level is, or 0. */
+static AttrNumber
+source_column(Query *query, Expr *expr, Oid *relid)
+{
+	RangeTblEntry *rte;
+	Var		   *var = (Var *) expr;
+	TargetEntry *tle;
+
+	if (!IsA(var, Var) || var->varlevelsup != 0)
+		return 0;
+	rte = vs_query_source_rte(query, NULL);
+	if (rte->rtekind == RTE_RELATION)
+	{
+		*relid = rte->relid;
+		return var->varattno;
+	}
+	tle = get_tle_by_resno(rte->subquery->targetList, var->varattno);
+	return source_column(rte->subquery, tle->expr, relid);
+}
+
+/*
+ * Target entries that show the source's primary key, one for each of its
+ * columns, or NIL if it has none or not all of it is shown.
+ */
+List *
+vs_primary_key_columns(Query *query)
+{
+	RangeTblEntry *rte = vs_query_source_rte(query, NULL);
+	Bitmapset  *wanted;
+	Oid			constraint;
+	Oid			relid = InvalidOid;
+	List	   *columns = NIL;
+	ListCell   *lc;
+
+	while (rte->rtekind == RTE_SUBQUERY)
+		rte = vs_query_source_rte(rte->subquery, NULL);
+	/* a key of an inheritance parent says nothing about its children */
+	if (rte->inh && get_rel_relkind(rte->relid) != RELKIND_PARTITIONED_TABLE &&
+		has_subclass(rte->relid))
+		return NIL;
+	wanted = get_primary_key_attnos(rte->relid, true, &constraint);
+	if (bms_is_empty(wanted))
+		return NIL;
+
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+		AttrNumber	attno = source_column(query, tle->expr, &relid);
+		int			member = attno - FirstLowInvalidHeapAttributeNumber;
+
+		if (attno != 0 && bms_is_member(member, wanted))
+		{
+			wanted = bms_del_member(wanted, member);
+			columns = lappend(columns, tle);
+		}
+	}
+	return bms_is_empty(wanted) ? columns : NIL;
+}

@@ -1,0 +1,179 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_explain.c
+ *	  velostream.explain(): how a query is kept up to date, and why so.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "plan/vs_plan.h"
+#include "plan/vs_plan_internal.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+#include "vs_compat.h"
+
+typedef struct Explain
+{
+	Tuplestorestate *store;
+	TupleDesc	desc;
+	VsPlan	   *plan;
+	char	   *query;			/* text of the definition */
+} Explain;
+
+static void say(Explain *explain, const char *fmt,...) pg_attribute_printf(2, 3);
+static void explain_source(Explain *explain);
+static void explain_strategy(Explain *explain);
+static void explain_groups(Explain *explain);
+static const char *column_name(VsPlan *plan, AttrNumber attno);
+
+PG_FUNCTION_INFO_V1(velostream_explain);
+
+/* velostream.explain(query regclass) returns setof text */
+Datum
+velostream_explain(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Explain		explain;
+	VsQueryEntry entry;
+	Oid			output;
+	Oid			save_userid;
+	int			save_sec_context;
+
+	vs_require_preload();
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("query must not be null")));
+	output = PG_GETARG_OID(0);
+	if (!vs_registry_read(output, &entry))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("\"%s\" is not the output of a continuous query",
+						get_rel_name(output) ? get_rel_name(output) : "?"),
+				 errhint("The view velostream.queries lists continuous queries.")));
+	if (!pg_class_ownercheck(output, GetUserId()) &&
+		!has_privs_of_role(GetUserId(), ROLE_PG_MONITOR))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(output));
+
+	explain.store = rsinfo->setResult;
+	explain.desc = rsinfo->setDesc;
+	GetUserIdAndSecContext(&save_userid, &save_sec_context);
+	SetUserIdAndSecContext(entry.owner, save_sec_context | SECURITY_RESTRICTED_OPERATION);
+	explain.plan = vs_plan_make(&entry, CurrentMemoryContext);
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+
+	explain_source(&explain);
+	explain_strategy(&explain);
+	if (explain.plan->strategy == VS_STRATEGY_GROUPS)
+		explain_groups(&explain);
+	MemoryContextDelete(explain.plan->context);
+	return (Datum) 0;
+}
+
+/* One line of the answer. */
+static void
+say(Explain *explain, const char *fmt,...)
+{
+	StringInfoData line;
+	Datum		value;
+	bool		null = false;
+
+	initStringInfo(&line);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, fmt);
+		needed = appendStringInfoVA(&line, fmt, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&line, needed);
+	}
+	value = CStringGetTextDatum(line.data);
+	tuplestore_putvalues(explain->store, explain->desc, &value, &null);
+}
+
+static void
+explain_source(Explain *explain)
+{
+	VsPlan	   *plan = explain->plan;
+	char	   *schema = get_namespace_name(get_rel_namespace(plan->source));
+
+	say(explain, "Source: %s, read as %s",
+		quote_qualified_identifier(schema, get_rel_name(plan->source)),
+		plan->entry.mode == VS_SOURCE_CHANGES ?
+		"changes (inserts, updates and deletes)" :
+		"append (every committed insert counts once)");
+	if (list_length(plan->leaves) != 1 || linitial_oid(plan->leaves) != plan->source)
+		say(explain, "  Partitions: %d", list_length(plan->leaves));
+}
+
+static void
+explain_strategy(Explain *explain)
+{
+	VsPlan	   *plan = explain->plan;
+
+	switch (plan->strategy)
+	{
+		case VS_STRATEGY_GROUPS:
+			say(explain, "Strategy: incremental, by group: changed rows are aggregated and merged into %s",
+				plan->single_group ? "the only group" : "their groups");
+			break;
+		case VS_STRATEGY_ROWS:
+			say(explain, "Strategy: stateless, by primary key: a changed row of the source changes its row of the output");
+			break;
+		case VS_STRATEGY_BAG:
+			say(explain, "Strategy: stateless, as a bag: the primary key of the source is not selected, so rows are told apart by their values");
+			break;
+	}
+	if (plan->entry.kind == VS_KIND_STREAM)
+		say(explain, "Output: a stream, every change is appended");
+}
+
+static void
+explain_groups(Explain *explain)
+{
+	VsPlan	   *plan = explain->plan;
+
+	for (int i = 0; i < plan->nkeys; i++)
+		say(explain, "  Group key: %s", column_name(plan, plan->keys[i].output_attno));
+	for (int i = 0; i < plan->naggs; i++)
+	{
+		VsAgg	   *agg = plan->aggs[i];
+		const char *name = get_func_name(agg->aggref->aggfnoid);
+
+		if (i == plan->count_agg && !plan->single_group)
+			say(explain, "  Aggregate %s: exact under inserts and deletes; tells when a group is empty", name);
+		else if (plan->entry.mode == VS_SOURCE_APPEND)
+			say(explain, "  Aggregate %s: combined", name);
+		else if (agg->retract == VS_RETRACT_SUBTRACT)
+			say(explain, "  Aggregate %s: combined; rows that go are subtracted", name);
+		else if (agg->retract == VS_RETRACT_EXTREMUM)
+			say(explain, "  Aggregate %s: combined; a group is computed again from the source when its extreme value goes", name);
+		else
+			say(explain, "  Aggregate %s: combined; a group is computed again from the source when a row goes, for it has no exact inverse", name);
+	}
+	if (plan->state_in_output)
+		say(explain, "State: the output itself");
+	else if (OidIsValid(plan->entry.state))
+		say(explain, "State: velostream.%s", quote_identifier(get_rel_name(plan->entry.state)));
+}
+
+static const char *
+column_name(VsPlan *plan, AttrNumber attno)
+{
+	return quote_identifier(get_attname(plan->entry.output, attno, false));
+}

@@ -1,0 +1,620 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_plan.c
+ *	  What is known about a query before any row is read: its strategy, the
+ *	  shape of its groups, and the expressions that make an output row.
+ *
+ * A plan lives in a memory context of its own and is kept by this process
+ * until something it rests on is invalidated: a relation of the query, or any
+ * function, type, operator or role (coarse, but those change rarely).  An
+ * invalidation only marks the plan; vs_plan_get makes a new one, so a plan in
+ * use never goes away under its user.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/tlist.h"
+#include "parser/parse_oper.h"
+#include "parser/parsetree.h"
+#include "plan/vs_plan.h"
+#include "plan/vs_plan_internal.h"
+#include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+typedef struct PlanCacheEntry
+{
+	Oid			output;			/* hash key */
+	VsPlan	   *plan;
+} PlanCacheEntry;
+
+static HTAB *PlanCache = NULL;
+
+static void read_query(VsPlan *plan);
+static Query *source_query(Query *query);
+static void find_leaves(VsPlan *plan);
+static void choose_strategy(VsPlan *plan);
+static void describe_keys(VsPlan *plan);
+static void describe_aggregates(VsPlan *plan);
+static void describe_group_tuple(VsPlan *plan);
+static void describe_output(VsPlan *plan);
+static bool collect_aggrefs(Node *node, List **aggrefs);
+static Node *replace_with_group_vars(Node *node, VsPlan *plan);
+static void set_key_type(VsKey *key, Node *expr);
+
+/* ----------
+ * The cache of plans
+ * ----------
+ */
+
+/*
+ * The plan of a query, with AccessShareLock on its source and leaves, valid
+ * under those locks.  The caller runs as the output's owner.
+ */
+VsPlan *
+vs_plan_get(Oid output)
+{
+	PlanCacheEntry *entry;
+	bool		found;
+
+	entry = hash_search(PlanCache, &output, HASH_ENTER, &found);
+	if (!found)
+		entry->plan = NULL;
+
+	for (;;)
+	{
+		VsPlan	   *plan = entry->plan;
+		ListCell   *lc;
+
+		if (plan == NULL || !plan->valid)
+		{
+			VsQueryEntry query;
+
+			vs_plan_forget(output);
+			if (!vs_registry_read(output, &query))
+				elog(ERROR, "no continuous query with OID %u", output);
+			plan = vs_plan_make(&query, CacheMemoryContext);
+			entry = hash_search(PlanCache, &output, HASH_ENTER, NULL);
+			entry->plan = plan;
+		}
+		LockRelationOid(plan->source, AccessShareLock);
+		foreach(lc, plan->leaves)
+			LockRelationOid(lfirst_oid(lc), AccessShareLock);
+		if (plan->valid)
+			return plan;
+	}
+}
+
+/* Throw away this process's plan of a query, if it has one. */
+void
+vs_plan_forget(Oid output)
+{
+	PlanCacheEntry *entry = hash_search(PlanCache, &output, HASH_FIND, NULL);
+
+	if (entry == NULL)
+		return;
+	if (entry->plan)
+		MemoryContextDelete(entry->plan->context);
+	entry->plan = NULL;
+	hash_search(PlanCache, &output, HASH_REMOVE, NULL);
+}
+
+static void
+invalidate_by_relation(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS seq;
+	PlanCacheEntry *entry;
+
+	hash_seq_init(&seq, PlanCache);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		if (entry->plan != NULL &&
+			(relid == InvalidOid || list_member_oid(entry->plan->relids, relid)))
+			entry->plan->valid = false;
+	}
+}
+
+static void
+invalidate_by_syscache(Datum arg, int cacheid, uint32 hashvalue)
+{
+	invalidate_by_relation(arg, InvalidOid);
+}
+
+void
+vs_plan_init(void)
+{
+	static const int caches[] = {PROCOID, TYPEOID, OPEROID, AUTHOID, AGGFNOID};
+	HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(PlanCacheEntry)};
+
+	PlanCache = hash_create("velostream plans", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+	CacheRegisterRelcacheCallback(invalidate_by_relation, (Datum) 0);
+	for (int i = 0; i < lengthof(caches); i++)
+		CacheRegisterSyscacheCallback(caches[i], invalidate_by_syscache, (Datum) 0);
+}
+
+/* ----------
+ * Making a plan
+ * ----------
+ */
+
+/*
+ * Make the plan of a query in a new context below "parent".  Takes
+ * AccessShareLock on the source and its leaves.  The plans over the delta are
+ * made later, when they are first needed.
+ */
+VsPlan *
+vs_plan_make(const VsQueryEntry *entry, MemoryContext parent)
+{
+	MemoryContext work;
+	MemoryContext old;
+	VsPlan	   *plan;
+
+	work = AllocSetContextCreate(CurrentMemoryContext, "velostream plan",
+								 ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(work);
+	plan = palloc0(sizeof(VsPlan));
+	plan->context = work;
+	plan->entry = *entry;
+	plan->valid = true;
+
+	read_query(plan);
+	find_leaves(plan);
+	choose_strategy(plan);
+	if (plan->strategy == VS_STRATEGY_GROUPS)
+	{
+		describe_aggregates(plan);
+		describe_group_tuple(plan);
+		describe_output(plan);
+	}
+	MemoryContextSwitchTo(old);
+
+	MemoryContextSetParent(work, parent);
+	return plan;
+}
+
+/* Take the definition from the view, expand views and row security in it. */
+static void
+read_query(VsPlan *plan)
+{
+	Query	   *query = vs_registry_query(plan->entry.view);
+	List	   *rewritten;
+	char	   *text;
+
+	/* the planner and the rewriter want locks on what the query names */
+	AcquireRewriteLocks(query, true, false);
+	rewritten = QueryRewrite(query);
+	if (list_length(rewritten) != 1)
+		elog(ERROR, "rewriting the query of relation %u gave %d queries",
+			 plan->entry.output, list_length(rewritten));
+	plan->query = linitial_node(Query, rewritten);
+
+	text = nodeToString(plan->query);
+	plan->fingerprint = DatumGetUInt64(hash_any_extended((unsigned char *) text,
+														 strlen(text), 0));
+	/* zero stands for "none yet" */
+	if (plan->fingerprint == 0)
+		plan->fingerprint = 1;
+	pfree(text);
+
+	plan->ncolumns = list_length(plan->query->targetList);
+}
+
+/* The only range table entry of a query's FROM. */
+RangeTblEntry *
+vs_query_source_rte(Query *query, Index *rtindex)
+{
+	RangeTblRef *ref;
+
+	if (list_length(query->jointree->fromlist) != 1 ||
+		!IsA(linitial(query->jointree->fromlist), RangeTblRef))
+		elog(ERROR, "a continuous query must have one source");
+	ref = linitial_node(RangeTblRef, query->jointree->fromlist);
+	if (rtindex)
+		*rtindex = ref->rtindex;
+	return rt_fetch(ref->rtindex, query->rtable);
+}
+
+/* The innermost query: the one whose source is a table. */
+static Query *
+source_query(Query *query)
+{
+	RangeTblEntry *rte = vs_query_source_rte(query, NULL);
+
+	while (rte->rtekind == RTE_SUBQUERY)
+	{
+		query = rte->subquery;
+		rte = vs_query_source_rte(query, NULL);
+	}
+	if (rte->rtekind != RTE_RELATION)
+		elog(ERROR, "the source of a continuous query must be a table");
+	return query;
+}
+
+/* Find the heaps below the source, lock them, and note what to watch. */
+static void
+find_leaves(VsPlan *plan)
+{
+	Query	   *query = plan->query;
+	RangeTblEntry *rte = vs_query_source_rte(source_query(query), NULL);
+	List	   *relids;
+	ListCell   *lc;
+
+	plan->source = rte->relid;
+	if (rte->inh)
+		relids = find_all_inheritors(rte->relid, AccessShareLock, NULL);
+	else
+		relids = list_make1_oid(rte->relid);
+
+	foreach(lc, relids)
+	{
+		Oid			relid = lfirst_oid(lc);
+		Relation	rel = table_open(relid, AccessShareLock);
+
+		plan->relids = lappend_oid(plan->relids, relid);
+		if (rel->rd_rel->relkind == RELKIND_RELATION)
+		{
+			vs_check_leaf(rel);
+			plan->leaves = lappend_oid(plan->leaves, relid);
+		}
+		else if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+			vs_check_leaf(rel);
+		table_close(rel, NoLock);
+	}
+
+	/* views between the query and its source, and our own relations */
+	for (rte = vs_query_source_rte(query, NULL);
+		 rte->rtekind == RTE_SUBQUERY;
+		 rte = vs_query_source_rte(rte->subquery, NULL))
+		if (OidIsValid(rte->relid))
+			plan->relids = lappend_oid(plan->relids, rte->relid);
+	plan->relids = lappend_oid(plan->relids, plan->entry.output);
+	plan->relids = lappend_oid(plan->relids, plan->entry.view);
+	if (OidIsValid(plan->entry.state))
+		plan->relids = lappend_oid(plan->relids, plan->entry.state);
+}
+
+/*
+ * A source can be read by the difference of two snapshots only if it is a
+ * permanent table of the heap access method.
+ */
+void
+vs_check_leaf(Relation rel)
+{
+	if (rel->rd_rel->relkind != RELKIND_RELATION)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" cannot be a source of a continuous query",
+						RelationGetRelationName(rel)),
+				 errdetail("It is neither a table nor a partitioned table."),
+				 errhint("Copy its rows into an ordinary table and use that.")));
+	if (!RelationIsPermanent(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s table \"%s\" cannot be a source of a continuous query",
+						rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP ? "temporary" : "unlogged",
+						RelationGetRelationName(rel)),
+				 errdetail("Its changes are not in the write-ahead log."),
+				 errhint("Use a permanent, logged table.")));
+	if (rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" cannot be a source of a continuous query",
+						RelationGetRelationName(rel)),
+				 errdetail("Its table access method is not \"heap\"."),
+				 errhint("Use a table of the access method \"heap\".")));
+}
+
+/*
+ * Decide how the output is kept.  A filter and projection that shows the
+ * source's whole primary key has one output row for each key; any other one
+ * is a bag.
+ */
+static void
+choose_strategy(VsPlan *plan)
+{
+	Query	   *query = plan->query;
+	List	   *columns;
+	ListCell   *lc;
+
+	if (query->hasAggs || query->groupClause != NIL)
+	{
+		plan->strategy = VS_STRATEGY_GROUPS;
+		plan->single_group = (query->groupClause == NIL);
+		describe_keys(plan);
+		return;
+	}
+
+	columns = vs_primary_key_columns(query);
+	plan->strategy = columns == NIL ? VS_STRATEGY_BAG : VS_STRATEGY_ROWS;
+	plan->nkeys = list_length(columns);
+	plan->keys = palloc0(sizeof(VsKey) * Max(plan->nkeys, 1));
+	foreach(lc, columns)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+		VsKey	   *key = &plan->keys[foreach_current_index(lc)];
+
+		set_key_type(key, (Node *) tle->expr);
+		get_sort_group_operators(key->type, false, true, false,
+								 NULL, &key->eqop, NULL, NULL);
+		key->output_attno = tle->resno;
+	}
+}
+
+static void
+set_key_type(VsKey *key, Node *expr)
+{
+	key->expr = (Expr *) expr;
+	key->type = exprType(expr);
+	key->typmod = exprTypmod(expr);
+	key->collation = exprCollation(expr);
+	get_typlenbyval(key->type, &key->typlen, &key->typbyval);
+}
+
+static void
+describe_keys(VsPlan *plan)
+{
+	List	   *clauses = plan->query->groupClause;
+	ListCell   *lc;
+
+	plan->nkeys = list_length(clauses);
+	plan->keys = palloc0(sizeof(VsKey) * Max(plan->nkeys, 1));
+	foreach(lc, clauses)
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, lc);
+		TargetEntry *tle = get_sortgroupclause_tle(clause, plan->query->targetList);
+		VsKey	   *key = &plan->keys[foreach_current_index(lc)];
+
+		set_key_type(key, (Node *) tle->expr);
+		key->eqop = clause->eqop;
+		if (tle->resjunk)
+			elog(ERROR, "group key %d is not in the select list",
+				 foreach_current_index(lc) + 1);
+		key->output_attno = tle->resno;
+	}
+}
+
+/* Collect the different aggregates of a query, in the order they stand there. */
+static bool
+collect_aggrefs(Node *node, List **aggrefs)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Aggref))
+	{
+		*aggrefs = list_append_unique(*aggrefs, node);
+		return false;
+	}
+	return expression_tree_walker(node, collect_aggrefs, aggrefs);
+}
+
+static void
+describe_aggregates(VsPlan *plan)
+{
+	Query	   *query = plan->query;
+	List	   *aggrefs = NIL;
+	ListCell   *lc;
+	bool		counted;
+
+	collect_aggrefs((Node *) query->targetList, &aggrefs);
+	collect_aggrefs(query->havingQual, &aggrefs);
+
+	/* where rows can go away, groups can become empty, and what came and went is told apart */
+	counted = plan->entry.mode == VS_SOURCE_CHANGES;
+	plan->count_agg = -1;
+	if (counted)
+	{
+		Aggref	   *count = vs_make_count();
+
+		aggrefs = list_append_unique(aggrefs, count);
+		foreach(lc, aggrefs)
+			if (equal(lfirst(lc), count))
+				plan->count_agg = foreach_current_index(lc);
+	}
+
+	plan->naggs = list_length(aggrefs);
+	plan->aggs = palloc0(sizeof(VsAgg *) * Max(plan->naggs, 1));
+	foreach(lc, aggrefs)
+	{
+		Aggref	   *aggref = lfirst_node(Aggref, lc);
+		const char *why_not = NULL;
+		VsAgg	   *agg = vs_agg_describe(aggref, plan->entry.mode, &why_not);
+
+		if (agg == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("aggregate %s cannot be kept up to date",
+							get_func_name(aggref->aggfnoid)),
+					 errdetail("%s", _(why_not))));
+		plan->aggs[foreach_current_index(lc)] = agg;
+		/* serialized sums cannot always be subtracted: their scale may shrink */
+		if (plan->entry.mode == VS_SOURCE_CHANGES &&
+			(agg->retract != VS_RETRACT_SUBTRACT || agg->transtype == INTERNALOID))
+			plan->recompute = true;
+	}
+}
+
+/*
+ * Lay out the group tuple, and see whether the output alone can give it back:
+ * then no state table is needed and a change writes one row instead of two.
+ */
+static void
+describe_group_tuple(VsPlan *plan)
+{
+	int			natts = plan->nkeys + plan->naggs;
+	bool		in_output;
+
+	plan->groupdesc = CreateTemplateTupleDesc(natts);
+	plan->group_output_attno = palloc0(sizeof(AttrNumber) * Max(natts, 1));
+	in_output = plan->entry.kind == VS_KIND_TABLE &&
+		plan->query->havingQual == NULL && natts > 0;
+
+	for (int i = 0; i < plan->nkeys; i++)
+	{
+		VsKey	   *key = &plan->keys[i];
+
+		TupleDescInitEntry(plan->groupdesc, i + 1, psprintf("key_%d", i + 1),
+						   key->type, key->typmod, 0);
+		TupleDescInitEntryCollation(plan->groupdesc, i + 1, key->collation);
+		plan->group_output_attno[i] = key->output_attno;
+	}
+	for (int i = 0; i < plan->naggs; i++)
+	{
+		VsAgg	   *agg = plan->aggs[i];
+		TargetEntry *tle = tlist_member((Expr *) agg->aggref, plan->query->targetList);
+		int			att = plan->nkeys + i;
+
+		TupleDescInitEntry(plan->groupdesc, att + 1, psprintf("state_%d", i + 1),
+						   agg->storetype, -1, 0);
+		TupleDescInitEntryCollation(plan->groupdesc, att + 1,
+									get_typcollation(agg->storetype));
+		if (agg->plain && tle != NULL && !tle->resjunk)
+			plan->group_output_attno[att] = tle->resno;
+		else
+			in_output = false;
+	}
+	plan->state_in_output = in_output;
+}
+
+/* The expressions that make an output row from keys and final values. */
+static void
+describe_output(VsPlan *plan)
+{
+	List	   *tlist = NIL;
+	ListCell   *lc;
+
+	plan->finaldesc = CreateTemplateTupleDesc(plan->nkeys + plan->naggs);
+	for (int i = 0; i < plan->nkeys; i++)
+	{
+		TupleDescInitEntry(plan->finaldesc, i + 1, NULL,
+						   plan->keys[i].type, plan->keys[i].typmod, 0);
+		TupleDescInitEntryCollation(plan->finaldesc, i + 1, plan->keys[i].collation);
+	}
+	for (int i = 0; i < plan->naggs; i++)
+	{
+		Aggref	   *aggref = plan->aggs[i]->aggref;
+
+		TupleDescInitEntry(plan->finaldesc, plan->nkeys + i + 1, NULL,
+						   aggref->aggtype, -1, 0);
+		TupleDescInitEntryCollation(plan->finaldesc, plan->nkeys + i + 1,
+									aggref->aggcollid);
+	}
+
+	foreach(lc, plan->query->targetList)
+	{
+		TargetEntry *tle = copyObject(lfirst_node(TargetEntry, lc));
+
+		tle->expr = (Expr *) replace_with_group_vars((Node *) tle->expr, plan);
+		tle->expr = expression_planner(tle->expr);
+		tlist = lappend(tlist, tle);
+	}
+	plan->output_tlist = tlist;
+	if (plan->query->havingQual)
+	{
+		Node	   *having = replace_with_group_vars(plan->query->havingQual, plan);
+
+		plan->having = (Node *) expression_planner((Expr *) having);
+	}
+}
+
+/* Put Vars of the final tuple in the place of group keys and aggregates. */
+static Node *
+replace_with_group_vars(Node *node, VsPlan *plan)
+{
+	if (node == NULL)
+		return NULL;
+	for (int i = 0; i < plan->nkeys; i++)
+		if (equal(node, plan->keys[i].expr))
+			return (Node *) makeVar(1, i + 1, plan->keys[i].type,
+									plan->keys[i].typmod, plan->keys[i].collation, 0);
+	if (IsA(node, Aggref))
+	{
+		for (int i = 0; i < plan->naggs; i++)
+		{
+			Aggref	   *aggref = plan->aggs[i]->aggref;
+
+			if (equal(node, aggref))
+				return (Node *) makeVar(1, plan->nkeys + i + 1, aggref->aggtype,
+										-1, aggref->aggcollid, 0);
+		}
+	}
+	if (IsA(node, Var))
+		elog(ERROR, "column of the source is neither grouped nor aggregated");
+	return expression_tree_mutator(node, replace_with_group_vars, plan);
+}
+
+/* ColumnDefs of the state table a plan needs, or NIL. */
+List *
+vs_plan_state_columns(VsPlan *plan)
+{
+	List	   *columns = NIL;
+
+	if (plan->strategy != VS_STRATEGY_GROUPS || plan->state_in_output)
+		return NIL;
+	for (int i = 0; i < plan->groupdesc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(plan->groupdesc, i);
+
+		columns = lappend(columns, makeColumnDef(NameStr(att->attname), att->atttypid,
+												 att->atttypmod, att->attcollation));
+	}
+	return columns;
+}
+
+/*
+ * Output columns (int list of attnums) by which a row of the output is looked
+ * up; "image" says that it is by their bytes.  NIL: there is only one row, or
+ * rows are never looked up.
+ */
+List *
+vs_plan_locator_columns(VsPlan *plan, bool *image)
+{
+	List	   *attnums = NIL;
+
+	*image = false;
+	if (plan->entry.kind == VS_KIND_STREAM)
+		return NIL;
+	if (plan->strategy == VS_STRATEGY_BAG)
+	{
+		if (plan->entry.mode == VS_SOURCE_APPEND)
+			return NIL;
+		*image = true;
+		for (int i = 1; i <= plan->ncolumns; i++)
+			attnums = lappend_int(attnums, i);
+		return attnums;
+	}
+	if (plan->strategy == VS_STRATEGY_ROWS && plan->entry.mode == VS_SOURCE_APPEND)
+		return NIL;
+	for (int i = 0; i < plan->nkeys; i++)
+		attnums = lappend_int(attnums, plan->keys[i].output_attno);
+	return attnums;
+}
+
+const char *
+vs_strategy_name(VsStrategy strategy)
+{
+	switch (strategy)
+	{
+		case VS_STRATEGY_GROUPS:
+			return "groups";
+		case VS_STRATEGY_ROWS:
+			return "rows";
+		case VS_STRATEGY_BAG:
+			return "bag";
+	}
+	return "unknown";
+}

@@ -1,0 +1,135 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_plan.h
+ *	  From the query a user wrote to the plans that keep its output right.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef VS_PLAN_H
+#define VS_PLAN_H
+
+#include "postgres.h"
+
+#include "nodes/bitmapset.h"
+#include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
+#include "registry/vs_registry.h"
+#include "state/vs_agg.h"
+#include "velostream.h"
+
+/* How an output is kept, and what identifies one of its rows. */
+typedef enum VsStrategy
+{
+	VS_STRATEGY_GROUPS,			/* GROUP BY, DISTINCT, or aggregates: one row a group */
+	VS_STRATEGY_ROWS,			/* filter and projection, keyed by the source's primary key */
+	VS_STRATEGY_BAG				/* filter and projection, duplicates kept */
+} VsStrategy;
+
+/* A column that identifies a group or a row. */
+typedef struct VsKey
+{
+	Expr	   *expr;			/* over the source */
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	Oid			eqop;			/* of the grouping; InvalidOid: compared by image */
+	int16		typlen;
+	bool		typbyval;
+	AttrNumber	output_attno;	/* column of the output that shows it, or 0 */
+} VsKey;
+
+/*
+ * The plan of a query: everything about it that does not change from batch to
+ * batch, in a memory context of its own, kept per process until something it
+ * rests on is invalidated.
+ */
+typedef struct VsPlan
+{
+	MemoryContext context;
+	VsQueryEntry entry;
+	bool		valid;
+	Query	   *query;			/* rewritten and normalized: what is maintained */
+	uint64		fingerprint;
+	VsStrategy	strategy;
+	Oid			source;			/* relation in the rewritten query */
+	List	   *leaves;			/* OIDs of its heaps */
+	int			ncolumns;		/* columns of the output that we write: attnums 1 .. ncolumns */
+
+	/* VS_STRATEGY_GROUPS, VS_STRATEGY_ROWS */
+	int			nkeys;
+	VsKey	   *keys;
+	bool		single_group;	/* aggregates without GROUP BY: always one row */
+	int			naggs;
+	VsAgg	  **aggs;
+	int			count_agg;		/* index of the unfiltered count(*) that tells when a group
+								 * is empty (added to the query's own aggregates if need
+								 * be), or -1: no row ever goes */
+	bool		recompute;		/* some aggregate may need recomputation */
+
+	/* The group tuple, as cache and state table hold it: keys, transition values. */
+	TupleDesc	groupdesc;
+	bool		state_in_output;	/* all of it can be read back from the output; no state table */
+	AttrNumber *group_output_attno; /* then: output column of each group column */
+
+	/* Output row from keys and final values: Vars of varno 1, attno 1 .. nkeys + naggs. */
+	List	   *output_tlist;
+	Node	   *having;			/* or NULL */
+	TupleDesc	finaldesc;		/* keys, final values */
+
+	/*
+	 * Plans over the delta, made when first needed.  insert_plan is for a
+	 * delta without a row of weight -1: keys and one partial value an
+	 * aggregate; or the output columns.  change_plan: keys, then for every
+	 * aggregate the partial value of the rows that came and of those that
+	 * went; or the output columns and the weight, ordered so that of one key
+	 * -1 comes before +1.
+	 */
+	PlannedStmt *insert_plan;
+	PlannedStmt *change_plan;
+	double		planned_groups[2];	/* groups that the planner expected, by "change" */
+	List	   *recompute_plans;	/* VsRecomputePlan */
+
+	List	   *relids;			/* relations whose invalidation ends this plan */
+} VsPlan;
+
+/* The plan that recomputes groups whose keys are NULL in just these columns. */
+typedef struct VsRecomputePlan
+{
+	Bitmapset  *null_keys;		/* key indexes, from 0 */
+	PlannedStmt *stmt;
+} VsRecomputePlan;
+
+/* Name of the tuplestore of keys that a recompute plan joins. */
+#define VS_RECOMPUTE_ENR	"velostream_touched_keys"
+
+/* Errors are reported with positions in "source_text" when it is not NULL. */
+extern void vs_query_check(Query *query, VsKind kind, VsSourceMode mode, const char *source_text);
+
+/*
+ * Bring an analyzed query into the form that is kept: DISTINCT as GROUP BY,
+ * and the columns that identify a row added to the select list (a NOTICE says
+ * which).  Called once, at creation; the result is what the view stores.
+ */
+extern Query *vs_query_normalize(Query *query, VsKind kind, VsSourceMode mode);
+
+/* The plan of a query, from this process's cache or made anew; leaves are locked. */
+extern VsPlan *vs_plan_get(Oid output);
+extern void vs_plan_forget(Oid output);
+
+/*
+ * For creation: a plan that is not cached (entry->state may not exist yet),
+ * and the ColumnDefs of the state table it needs, NIL if none.
+ */
+extern VsPlan *vs_plan_make(const VsQueryEntry *entry, MemoryContext parent);
+extern List *vs_plan_state_columns(VsPlan *plan);
+
+/* Columns of the output by which a row is found, and whether by their image. */
+extern List *vs_plan_locator_columns(VsPlan *plan, bool *image);
+
+extern PlannedStmt *vs_plan_insert(VsPlan *plan);
+extern PlannedStmt *vs_plan_change(VsPlan *plan);
+extern PlannedStmt *vs_plan_recompute(VsPlan *plan, Bitmapset *null_keys, double nkeys);
+extern const char *vs_strategy_name(VsStrategy strategy);
+extern void vs_plan_init(void); /* invalidation callbacks */
+
+#endif							/* VS_PLAN_H */

@@ -1,0 +1,491 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_batch.c
+ *	  One batch of a query: the query processor.
+ *
+ * Everything that a batch does, it does in the caller's transaction:
+ *
+ *	1. lock the query (no other batch of it until the transaction ends);
+ *	2. read its frontier (S1), take a new snapshot (S2), find the pages that
+ *	   may differ;
+ *	3. run the delta plan, merge its rows, write output and state;
+ *	4. write the frontier;
+ *	5. tell the shared context what becomes true at commit.
+ *
+ * A crash or an error before the commit record leaves nothing of it; after
+ * it, everything.  What a batch put into the shared cache is thrown away by
+ * an abort (state/vs_context.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "portability/instr_time.h"
+#include "process/vs_batch_internal.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "tcop/dest.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* A frontier of a query at rest is written again after so long, in us. */
+#define IDLE_ADVANCE_US	INT64CONST(1000000)
+
+static void run_as_owner(VsBatch *batch, const VsQueryEntry *entry, VsBatchResult *result);
+static void run_batch(VsBatch *batch);
+static void open_delta(VsBatch *batch);
+static void hold_horizon(VsBatch *batch);
+static void start_over(VsBatch *batch, const char *reason);
+static void clear_output(VsBatch *batch);
+static bool must_write_frontier(VsBatch *batch);
+static void write_frontier(VsBatch *batch, instr_time start);
+static VsRun *begin_run(VsBatch *batch);
+static void end_run(VsRun *run);
+static PlannedStmt *delta_plan(VsBatch *batch);
+
+void
+vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
+{
+	VsBatch		batch = {0};
+	VsQueryEntry entry;
+
+	memset(result, 0, sizeof(VsBatchResult));
+	batch.outputid = output;
+	batch.options = options;
+	batch.shared = vs_context_attach(output);
+	if (!vs_context_begin_batch(batch.shared, options->nowait))
+	{
+		result->busy = true;
+		return;
+	}
+	if (!vs_registry_read(output, &entry) || !entry.adopted ||
+		entry.status != VS_STATUS_RUNNING)
+	{
+		vs_context_no_answer(batch.shared);
+		result->skipped = true;
+		return;
+	}
+	vs_wait_point("batch-begin");
+	run_as_owner(&batch, &entry, result);
+	vs_wait_point("batch-end");
+}
+
+/*
+ * Run the batch as the output's owner, in a security-restricted operation,
+ * with settings that no one else chose.  An error restores them with the
+ * transaction.
+ */
+static void
+run_as_owner(VsBatch *batch, const VsQueryEntry *entry, VsBatchResult *result)
+{
+	Oid			save_userid;
+	int			save_sec_context;
+	int			save_nestlevel = NewGUCNestLevel();
+	MemoryContext context;
+	MemoryContext old;
+	VsDeltaCounters counters;
+
+	GetUserIdAndSecContext(&save_userid, &save_sec_context);
+	SetUserIdAndSecContext(entry->owner, save_sec_context | SECURITY_RESTRICTED_OPERATION);
+	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+					  GUC_ACTION_SAVE, true, 0, false);
+	set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION,
+					  GUC_ACTION_SAVE, true, 0, false);
+	/* compiling costs more than a batch; and a delta plan must not be split again */
+	set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
+					  GUC_ACTION_SAVE, true, 0, false);
+	set_config_option("enable_partitionwise_aggregate", "off", PGC_USERSET, PGC_S_SESSION,
+					  GUC_ACTION_SAVE, true, 0, false);
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "velostream batch",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	run_batch(batch);
+
+	vs_delta_counters(batch->delta, &counters);
+	result->rows = counters.rows_in + counters.rows_out;
+	result->changes = batch->changes;
+	result->frontier_xmin = batch->row.frontier.snapshot->xmin;
+
+	vs_delta_activate(NULL);
+	vs_delta_end(batch->delta);
+	PopActiveSnapshot();
+	UnregisterSnapshot(batch->snapshot);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+
+	AtEOXact_GUC(false, save_nestlevel);
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+}
+
+static void
+run_batch(VsBatch *batch)
+{
+	instr_time	start;
+
+	INSTR_TIME_SET_CURRENT(start);
+	if (!vs_frontier_read(batch->outputid, &batch->row))
+		elog(ERROR, "no frontier for relation %u", batch->outputid);
+	batch->plan = vs_plan_get(batch->outputid);
+
+	/*
+	 * S2.  Rows of our own transaction count as in progress, whatever the
+	 * command that wrote them: the stored frontier could not tell those
+	 * already there from those that come later.
+	 */
+	batch->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	batch->snapshot->curcid = FirstCommandId;
+	PushActiveSnapshot(batch->snapshot);
+
+	vs_delta_flush_at_once(batch->options->immediate_flush);
+	open_delta(batch);
+	if (batch->fresh)
+		hold_horizon(batch);
+	vs_context_progress(batch->shared, 0, vs_delta_pages_total(batch->delta));
+	vs_wait_point("delta-open");
+
+	if (batch->fresh || !vs_delta_is_empty(batch->delta))
+	{
+		vs_delta_activate(batch->delta);
+		batch->change = vs_delta_may_retract(batch->delta) &&
+			batch->plan->entry.mode == VS_SOURCE_CHANGES && !batch->fresh;
+		if (batch->plan->entry.on_error == VS_ON_ERROR_DEAD_LETTER)
+			vs_execute_isolating(batch);
+		else if (batch->options->batch_rows > 0 && !(batch->change && batch->plan->recompute))
+		{
+			uint64		first = 0;
+
+			do
+			{
+				vs_execute_window(batch, first, first + batch->options->batch_rows);
+				first += batch->options->batch_rows;
+			} while (!vs_delta_exhausted(batch->delta));
+		}
+		else
+			vs_execute_window(batch, 0, PG_UINT64_MAX);
+	}
+
+	vs_wait_point("before-frontier");
+	if (must_write_frontier(batch))
+		write_frontier(batch, start);
+	vs_wait_point("after-frontier");
+	vs_context_publish(batch->shared, batch->row.frontier.snapshot->xmin,
+					   batch->row.frontier.lsn, batch->row.updated_at);
+}
+
+/* Find what differs; start over from nothing if the frontier is of no use. */
+static void
+open_delta(VsBatch *batch)
+{
+	VsPlan	   *plan = batch->plan;
+	VsFrontierRow *row = &batch->row;
+	const char *reason = NULL;
+
+	if (row->frontier.snapshot != NULL)
+	{
+		if (row->rebuild)
+			reason = row->rebuild_reason ? row->rebuild_reason : "asked for";
+		else if (row->fingerprint != 0 && row->fingerprint != plan->fingerprint)
+			reason = "a view or a row security policy that the query uses has changed";
+	}
+	if (reason == NULL)
+	{
+		batch->fresh = row->frontier.snapshot == NULL;
+		batch->delta = vs_delta_begin(batch->outputid, &row->frontier, plan->entry.mode,
+									  plan->leaves, batch->snapshot);
+		reason = vs_delta_rebuild_reason(batch->delta);
+		if (reason)
+		{
+			reason = pstrdup(reason);
+			vs_delta_end(batch->delta);
+		}
+	}
+	if (reason)
+		start_over(batch, reason);
+	else if (batch->fresh && row->rebuild)
+		clear_output(batch);	/* restored from a dump: rows of old */
+}
+
+/*
+ * From now on, not only from the commit on, nothing may remove what S2 sees:
+ * after the commit, S2 is the frontier.  Until then our own snapshot protects
+ * it, and so makes lowering the horizon sound.
+ */
+static void
+hold_horizon(VsBatch *batch)
+{
+	VsSnapshot *snapshot = vs_delta_frontier(batch->delta)->snapshot;
+
+	vs_horizon_ensure();
+	vs_horizon_lower(snapshot->xmin);
+}
+
+static void
+start_over(VsBatch *batch, const char *reason)
+{
+	VsFrontierRow *row = &batch->row;
+
+	ereport(LOG,
+			(errmsg("continuous query \"%s\" is rebuilt: %s",
+					get_rel_name(batch->outputid), reason)));
+	clear_output(batch);
+	memset(&row->frontier, 0, sizeof(row->frontier));
+	vs_capture_forget(batch->outputid);
+	row->rebuilds++;
+	batch->fresh = true;
+	batch->delta = vs_delta_begin(batch->outputid, &row->frontier, batch->plan->entry.mode,
+								  batch->plan->leaves, batch->snapshot);
+	/* shown by the views until the next rebuild */
+	row->rebuild_reason = pstrdup(reason);
+}
+
+/* Delete all that the output and the state hold; readers see it with the new rows. */
+static void
+clear_output(VsBatch *batch)
+{
+	VsRun	   *run = begin_run(batch);
+
+	vs_emit_reset(run);
+	end_run(run);
+	vs_cache_clear(batch->shared);
+	CommandCounterIncrement();
+}
+
+/*
+ * An empty delta need not be remembered, except now and then, so that a query
+ * at rest does not hold back the horizon.
+ */
+static bool
+must_write_frontier(VsBatch *batch)
+{
+	VsFrontier *next = vs_delta_frontier(batch->delta);
+	VsFrontierRow *row = &batch->row;
+
+	if (row->frontier.snapshot == NULL || !vs_delta_is_empty(batch->delta) ||
+		row->fingerprint != batch->plan->fingerprint)
+		return true;
+	return FullTransactionIdPrecedes(row->frontier.snapshot->xmin, next->snapshot->xmin) &&
+		GetCurrentTimestamp() - row->updated_at >= IDLE_ADVANCE_US;
+}
+
+static void
+write_frontier(VsBatch *batch, instr_time start)
+{
+	VsFrontierRow *row = &batch->row;
+	VsDeltaCounters counters;
+	instr_time	duration;
+	bool		first = row->frontier.snapshot == NULL;
+
+	INSTR_TIME_SET_CURRENT(duration);
+	INSTR_TIME_SUBTRACT(duration, start);
+	vs_delta_counters(batch->delta, &counters);
+
+	row->frontier = *vs_delta_frontier(batch->delta);
+	row->fingerprint = batch->plan->fingerprint;
+	row->rebuild = false;
+	row->updated_at = GetCurrentTimestamp();
+	if (first || !vs_delta_is_empty(batch->delta))
+		row->batches++;
+	row->rows_in += counters.rows_in;
+	row->rows_out += counters.rows_out;
+	row->ignored += counters.ignored;
+	row->changes += batch->changes;
+	row->recomputed += batch->recomputed;
+	row->dead += batch->dead;
+	row->busy_us += INSTR_TIME_GET_MICROSEC(duration);
+	vs_frontier_write(batch->outputid, row);
+}
+
+/* ----------
+ * Running a delta plan
+ * ----------
+ */
+
+/*
+ * Process the rows [first, last) of the delta and write what follows from
+ * them; the effects are visible to a later call in the same transaction.
+ */
+void
+vs_execute_window(VsBatch *batch, uint64 first, uint64 last)
+{
+	PlannedStmt *stmt = delta_plan(batch);
+	VsRun	   *run;
+
+	vs_delta_set_window(batch->delta, first, last);
+	run = begin_run(batch);
+	if (batch->plan->strategy == VS_STRATEGY_GROUPS)
+	{
+		vs_groups_begin(run);
+		vs_run_plan(run, stmt, NULL, vs_groups_merge);
+		vs_wait_point("after-merge");
+		vs_groups_finish(run);
+	}
+	else
+	{
+		vs_rows_begin(run);
+		vs_run_plan(run, stmt, NULL, vs_rows_merge);
+		vs_wait_point("after-merge");
+		vs_rows_finish(run);
+	}
+	end_run(run);
+	batch->fresh = false;
+}
+
+static VsRun *
+begin_run(VsBatch *batch)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "velostream run",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	VsPlan	   *plan = batch->plan;
+	VsRun	   *run = palloc0(sizeof(VsRun));
+	RelFileNode none = {0};
+	bool		stream = plan->entry.kind == VS_KIND_STREAM;
+	bool		image;
+	List	   *lookup = vs_plan_locator_columns(plan, &image);
+	Oid			locator = InvalidOid;
+
+	run->batch = batch;
+	run->plan = plan;
+	run->context = context;
+	run->rowcxt = AllocSetContextCreate(context, "velostream row", ALLOCSET_DEFAULT_SIZES);
+
+	if (lookup != NIL)
+		locator = vs_registry_locator(batch->outputid, lookup, image, true);
+	run->output = vs_target_begin(batch->outputid, plan->ncolumns + (stream ? 3 : 0),
+								  lookup, image, locator, batch->snapshot);
+	if (OidIsValid(plan->entry.state))
+	{
+		lookup = NIL;
+		for (int i = 1; i <= plan->nkeys; i++)
+			lookup = lappend_int(lookup, i);
+		locator = lookup == NIL ? InvalidOid :
+			vs_registry_locator(plan->entry.state, lookup, false, true);
+		run->state = vs_target_begin(plan->entry.state, plan->groupdesc->natts,
+									 lookup, false, locator, batch->snapshot);
+	}
+	vs_cache_check_files(batch->shared, run->output->rel->rd_node,
+						 run->state ? run->state->rel->rd_node : none);
+	MemoryContextSwitchTo(old);
+	return run;
+}
+
+static void
+end_run(VsRun *run)
+{
+	if (run->state)
+		vs_target_end(run->state);
+	vs_target_end(run->output);
+	MemoryContextDelete(run->context);
+}
+
+/*
+ * The plan for this delta.  Hash tables are sized for the delta at hand, not
+ * for the one that was there when the plan was made.
+ */
+static PlannedStmt *
+delta_plan(VsBatch *batch)
+{
+	VsPlan	   *plan = batch->plan;
+	PlannedStmt *stmt = batch->change ? vs_plan_change(plan) : vs_plan_insert(plan);
+
+	if (IsA(stmt->planTree, Agg))
+	{
+		Agg		   *agg = (Agg *) stmt->planTree;
+		double		rows = vs_delta_pages_total(batch->delta) * 100.0;
+
+		agg->numGroups = (long) Max(1, Min(rows, plan->planned_groups[batch->change]));
+	}
+	return stmt;
+}
+
+/* A receiver that hands each row to a function, in the run's row context. */
+typedef struct RunReceiver
+{
+	DestReceiver pub;
+	VsRun	   *run;
+	VsRowReceiver receive;
+} RunReceiver;
+
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	RunReceiver *receiver = (RunReceiver *) self;
+	VsRun	   *run = receiver->run;
+	MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
+
+	CHECK_FOR_INTERRUPTS();
+	receiver->receive(run, slot);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(run->rowcxt);
+	if (run->aggs)
+		vs_agg_reset(run->aggs);
+	return true;
+}
+
+static void
+receiver_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
+{
+}
+
+static void
+receiver_noop(DestReceiver *self)
+{
+}
+
+/* Run a plan under the batch's snapshot and hand its rows to "receive". */
+void
+vs_run_plan(VsRun *run, PlannedStmt *stmt, QueryEnvironment *env, VsRowReceiver receive)
+{
+	RunReceiver receiver = {
+		.pub = {
+			.receiveSlot = receive_row,
+			.rStartup = receiver_startup,
+			.rShutdown = receiver_noop,
+			.rDestroy = receiver_noop,
+			.mydest = DestNone
+		},
+		.run = run,
+		.receive = receive
+	};
+	QueryDesc  *desc;
+
+	desc = CreateQueryDesc(stmt, "velostream delta", run->batch->snapshot, InvalidSnapshot,
+						   &receiver.pub, NULL, env, 0);
+	ExecutorStart(desc, 0);
+	ExecutorRun(desc, ForwardScanDirection, 0, true);
+	ExecutorFinish(desc);
+	ExecutorEnd(desc);
+	FreeQueryDesc(desc);
+}
+
+void
+vs_wait_point(const char *point)
+{
+	bool		said = false;
+
+	while (unlikely(vs_stop_at[0] != '\0' && strcmp(vs_stop_at, point) == 0))
+	{
+		if (!said)
+			ereport(LOG, (errmsg("velostream stopped at \"%s\"", point)));
+		said = true;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+	}
+}

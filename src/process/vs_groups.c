@@ -1,0 +1,562 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_groups.c
+ *	  Merging the partial groups of a delta into the groups of a query.
+ *
+ * The delta plan delivers every group that the delta touches exactly once:
+ * its keys and, for each aggregate, the transition value of the rows that
+ * came and of those that went.  A group is looked up (shared cache, then
+ * tables), combined, and written: output row, state row, cache, in this order.
+ * Nothing is remembered about it afterwards, so the memory of a batch does not
+ * grow with the number of groups.
+ *
+ * Groups that lost rows under an aggregate that cannot give them up are put
+ * aside; when the delta is through, they are computed from the source again,
+ * under the batch's snapshot.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "miscadmin.h"
+#include "process/vs_batch_internal.h"
+#include "nodes/makefuncs.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/queryenvironment.h"
+#include "utils/rel.h"
+
+/* A group while it is worked on; everything in the run's row context. */
+typedef struct MergeGroup
+{
+	uint64		hash;
+	bool		found;
+	int			cache_index;	/* entry in the cache, or -1 */
+	ItemPointerData output_tid;
+	ItemPointerData state_tid;
+	Datum	   *values;			/* keys and transition values */
+	bool	   *nulls;
+	Datum	   *old_values;		/* transition values before, for streams */
+	bool	   *old_nulls;
+} MergeGroup;
+
+static MergeGroup *load_group(VsRun *run, const Datum *keys, const bool *nulls);
+static bool load_from_cache(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls);
+static bool load_from_tables(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls);
+static Datum inline_value(Datum value, int16 typlen);
+static void combine_inserts(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls);
+static bool combine_changes(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls);
+static int64 group_count(VsRun *run, MergeGroup *group);
+static void write_group(VsRun *run, MergeGroup *group);
+static void delete_group(VsRun *run, MergeGroup *group);
+static bool make_output_row(VsRun *run, const Datum *values, const bool *nulls,
+							Datum **row, bool **row_nulls);
+static void write_output_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row_nulls);
+static void write_stream_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row_nulls);
+static void write_state_row(VsRun *run, MergeGroup *group);
+static void put_aside(VsRun *run, MergeGroup *group);
+static void recompute(VsRun *run, VsTouched *touched);
+static void replace_group(VsRun *run, TupleTableSlot *slot);
+
+void
+vs_groups_begin(VsRun *run)
+{
+	VsPlan	   *plan = run->plan;
+	Oid		   *types = palloc(sizeof(Oid) * Max(plan->nkeys, 1));
+	Oid		   *collations = palloc(sizeof(Oid) * Max(plan->nkeys, 1));
+	TupleTableSlot *result;
+
+	for (int i = 0; i < plan->nkeys; i++)
+	{
+		types[i] = plan->keys[i].type;
+		collations[i] = plan->keys[i].collation;
+	}
+	run->hasher = vs_hasher_make(plan->nkeys, types, collations, false);
+	run->aggs = vs_agg_begin(run->context);
+
+	run->econtext = CreateStandaloneExprContext();
+	run->finalslot = MakeSingleTupleTableSlot(plan->finaldesc, &TTSOpsVirtual);
+	run->econtext->ecxt_scantuple = run->finalslot;
+	result = MakeSingleTupleTableSlot(ExecTypeFromTL(plan->output_tlist), &TTSOpsVirtual);
+	run->projection = ExecBuildProjectionInfo(plan->output_tlist, run->econtext,
+											  result, NULL, plan->finaldesc);
+	run->having = plan->having ?
+		ExecInitQual(make_ands_implicit((Expr *) plan->having), NULL) : NULL;
+
+	run->keydesc = CreateTemplateTupleDesc(plan->nkeys);
+	for (int i = 0; i < plan->nkeys; i++)
+	{
+		TupleDescInitEntry(run->keydesc, i + 1, psprintf("key_%d", i + 1),
+						   plan->keys[i].type, plan->keys[i].typmod, 0);
+		TupleDescInitEntryCollation(run->keydesc, i + 1, plan->keys[i].collation);
+	}
+	run->keyslot = MakeSingleTupleTableSlot(run->keydesc, &TTSOpsMinimalTuple);
+}
+
+/* Merge one partial group: a row of the delta plan. */
+void
+vs_groups_merge(VsRun *run, TupleTableSlot *slot)
+{
+	MergeGroup *group;
+	bool		complete = true;
+
+	slot_getallattrs(slot);
+	group = load_group(run, slot->tts_values, slot->tts_isnull);
+
+	if (!run->batch->change)
+		combine_inserts(run, group, slot->tts_values + run->plan->nkeys,
+						slot->tts_isnull + run->plan->nkeys);
+	else
+		complete = combine_changes(run, group, slot->tts_values + run->plan->nkeys,
+								   slot->tts_isnull + run->plan->nkeys);
+
+	if (run->plan->count_agg >= 0 && !run->plan->single_group &&
+		group_count(run, group) == 0)
+		delete_group(run, group);
+	else if (complete)
+		write_group(run, group);
+	else
+		put_aside(run, group);
+}
+
+/* Compute again what was put aside, and close. */
+void
+vs_groups_finish(VsRun *run)
+{
+	ListCell   *lc;
+
+	foreach(lc, run->touched)
+		recompute(run, lfirst(lc));
+	run->touched = NIL;
+
+	ExecDropSingleTupleTableSlot(run->keyslot);
+	ExecDropSingleTupleTableSlot(run->projection->pi_state.resultslot);
+	ExecDropSingleTupleTableSlot(run->finalslot);
+	FreeExprContext(run->econtext, true);
+	vs_agg_end(run->aggs);
+}
+
+/* ----------
+ * Finding a group
+ * ----------
+ */
+
+/*
+ * The group of these keys as it was before this batch.  If there is none,
+ * "found" is false and its transition values are not set.
+ */
+static MergeGroup *
+load_group(VsRun *run, const Datum *keys, const bool *nulls)
+{
+	VsPlan	   *plan = run->plan;
+	int			natts = plan->groupdesc->natts;
+	MergeGroup *group = palloc0(sizeof(MergeGroup));
+
+	group->cache_index = -1;
+	ItemPointerSetInvalid(&group->output_tid);
+	ItemPointerSetInvalid(&group->state_tid);
+	group->values = palloc(sizeof(Datum) * natts);
+	group->nulls = palloc(sizeof(bool) * natts);
+	group->hash = vs_hasher_hash(run->hasher, keys, nulls);
+
+	if (!run->batch->fresh)
+		group->found = load_from_cache(run, group, keys, nulls) ||
+			load_from_tables(run, group, keys, nulls);
+	if (!group->found)
+	{
+		/* keys may point into the source's TOAST table; state and cache may not */
+		for (int i = 0; i < plan->nkeys; i++)
+		{
+			group->nulls[i] = nulls[i];
+			group->values[i] = nulls[i] ? (Datum) 0 :
+				inline_value(keys[i], plan->keys[i].typlen);
+		}
+	}
+	else if (plan->entry.kind == VS_KIND_STREAM)
+	{
+		group->old_values = palloc(sizeof(Datum) * natts);
+		group->old_nulls = palloc(sizeof(bool) * natts);
+		memcpy(group->old_values, group->values, sizeof(Datum) * natts);
+		memcpy(group->old_nulls, group->nulls, sizeof(bool) * natts);
+	}
+	return group;
+}
+
+static bool
+load_from_cache(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls)
+{
+	VsGroup		cached;
+
+	for (int n = 0; vs_cache_get(run->batch->shared, group->hash, n, &cached); n++)
+	{
+		HeapTupleData tuple;
+
+		tuple.t_len = cached.tuple->t_len + MINIMAL_TUPLE_OFFSET;
+		tuple.t_data = (HeapTupleHeader) ((char *) cached.tuple - MINIMAL_TUPLE_OFFSET);
+		heap_deform_tuple(&tuple, run->plan->groupdesc, group->values, group->nulls);
+		if (!vs_hasher_equal(run->hasher, group->values, group->nulls, keys, nulls))
+			continue;
+		group->cache_index = n;
+		group->output_tid = cached.output_tid;
+		group->state_tid = cached.state_tid;
+		return true;
+	}
+	return false;
+}
+
+/* A value without pointers to a TOAST table or an expanded object. */
+static Datum
+inline_value(Datum value, int16 typlen)
+{
+	if (typlen != -1)
+		return value;
+	return PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(value)));
+}
+
+static bool
+load_from_tables(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls)
+{
+	VsPlan	   *plan = run->plan;
+	VsTarget   *from = run->state ? run->state : run->output;
+
+	if (!vs_target_find(from, group->hash, keys, nulls))
+		return false;
+	for (int i = 0; i < plan->groupdesc->natts; i++)
+	{
+		AttrNumber	att = run->state ? i + 1 : plan->group_output_attno[i];
+		Datum		value = slot_getattr(from->oldslot, att, &group->nulls[i]);
+
+		if (!group->nulls[i])
+		{
+			Form_pg_attribute attr = TupleDescAttr(plan->groupdesc, i);
+
+			group->values[i] = datumCopy(inline_value(value, attr->attlen),
+										 attr->attbyval, attr->attlen);
+		}
+	}
+	if (!run->state)
+		group->output_tid = from->oldslot->tts_tid;
+	else
+	{
+		group->state_tid = from->oldslot->tts_tid;
+		if (plan->entry.kind == VS_KIND_TABLE &&
+			vs_target_find(run->output, group->hash, keys, nulls))
+			group->output_tid = run->output->oldslot->tts_tid;
+	}
+	return true;
+}
+
+/* ----------
+ * Combining
+ * ----------
+ */
+
+/* Add rows that came: one partial value for each aggregate. */
+static void
+combine_inserts(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls)
+{
+	VsPlan	   *plan = run->plan;
+
+	for (int i = 0; i < plan->naggs; i++)
+	{
+		int			att = plan->nkeys + i;
+
+		if (group->found)
+			group->values[att] = vs_agg_combine(run->aggs, plan->aggs[i],
+												group->values[att], group->nulls[att],
+												values[i], nulls[i], &group->nulls[att]);
+		else
+		{
+			group->nulls[att] = nulls[i];
+			group->values[att] = nulls[i] ? (Datum) 0 :
+				inline_value(values[i], plan->aggs[i]->storelen);
+		}
+	}
+}
+
+/*
+ * Add rows that came and take away rows that went: two partial values for
+ * each aggregate.  False if some aggregate must be computed again (the others
+ * and the count are right).
+ */
+static bool
+combine_changes(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls)
+{
+	VsPlan	   *plan = run->plan;
+	int64		came = DatumGetInt64(values[2 * plan->count_agg]);
+	int64		went = DatumGetInt64(values[2 * plan->count_agg + 1]);
+	bool		complete = true;
+
+	for (int i = 0; i < plan->naggs; i++)
+	{
+		VsAgg	   *agg = plan->aggs[i];
+		int			att = plan->nkeys + i;
+		Datum		value;
+		bool		null;
+
+		if (!group->found)
+			group->values[att] = vs_agg_initial(run->aggs, agg, &group->nulls[att]);
+		value = group->values[att];
+		null = group->nulls[att];
+		if (came > 0)
+			value = vs_agg_combine(run->aggs, agg, value, null,
+								   values[2 * i], nulls[2 * i], &null);
+		if (went > 0 &&
+			!vs_agg_retract(run->aggs, agg, value, null,
+							values[2 * i + 1], nulls[2 * i + 1], &value, &null))
+			complete = false;
+		group->values[att] = value;
+		group->nulls[att] = null;
+	}
+
+	if (group_count(run, group) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a group of continuous query \"%s\" lost more rows than it had",
+						RelationGetRelationName(run->output->rel)),
+				 errhint("Run velostream.rebuild('%s'), and check that nothing but velostream wrote to its tables.",
+						 RelationGetRelationName(run->output->rel))));
+	return complete;
+}
+
+/* Rows in a group, where they are counted. */
+static int64
+group_count(VsRun *run, MergeGroup *group)
+{
+	int			att = run->plan->nkeys + run->plan->count_agg;
+
+	return group->nulls[att] ? 0 : DatumGetInt64(group->values[att]);
+}
+
+/* ----------
+ * Writing
+ * ----------
+ */
+
+static void
+write_group(VsRun *run, MergeGroup *group)
+{
+	VsGroup		cached;
+	Datum	   *row;
+	bool	   *row_nulls;
+	bool		pass = make_output_row(run, group->values, group->nulls, &row, &row_nulls);
+
+	if (run->plan->entry.kind == VS_KIND_STREAM)
+		write_stream_row(run, group, pass, row, row_nulls);
+	else
+		write_output_row(run, group, pass, row, row_nulls);
+	if (run->state)
+	{
+		vs_wait_point("between-writes");
+		write_state_row(run, group);
+	}
+
+	cached.hash = group->hash;
+	cached.output_tid = group->output_tid;
+	cached.state_tid = group->state_tid;
+	cached.tuple = heap_form_minimal_tuple(run->plan->groupdesc, group->values, group->nulls);
+	vs_cache_put(run->batch->shared, group->cache_index, &cached);
+}
+
+/*
+ * Compute the output row of a group into arrays in the row context.  False if
+ * HAVING turns it away; then there is no row.
+ */
+static bool
+make_output_row(VsRun *run, const Datum *values, const bool *nulls,
+				Datum **row, bool **row_nulls)
+{
+	VsPlan	   *plan = run->plan;
+	TupleTableSlot *final = run->finalslot;
+	TupleTableSlot *result;
+	MemoryContext old;
+
+	ExecClearTuple(final);
+	memcpy(final->tts_values, values, plan->nkeys * sizeof(Datum));
+	memcpy(final->tts_isnull, nulls, plan->nkeys * sizeof(bool));
+	for (int i = 0; i < plan->naggs; i++)
+	{
+		int			att = plan->nkeys + i;
+
+		final->tts_values[att] = vs_agg_final(run->aggs, plan->aggs[i], values[att],
+											  nulls[att], &final->tts_isnull[att]);
+	}
+	ExecStoreVirtualTuple(final);
+
+	/* "row" lives as long as the group: evaluate into the row context */
+	old = run->econtext->ecxt_per_tuple_memory;
+	run->econtext->ecxt_per_tuple_memory = run->rowcxt;
+	if (run->having && !ExecQual(run->having, run->econtext))
+	{
+		run->econtext->ecxt_per_tuple_memory = old;
+		return false;
+	}
+	result = ExecProject(run->projection);
+	run->econtext->ecxt_per_tuple_memory = old;
+
+	*row = palloc(plan->ncolumns * sizeof(Datum));
+	*row_nulls = palloc(plan->ncolumns * sizeof(bool));
+	memcpy(*row, result->tts_values, plan->ncolumns * sizeof(Datum));
+	memcpy(*row_nulls, result->tts_isnull, plan->ncolumns * sizeof(bool));
+	return true;
+}
+
+/* Bring the output table's row of a group in line. */
+static void
+write_output_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row_nulls)
+{
+	bool		exists = ItemPointerIsValid(&group->output_tid) &&
+		vs_target_fetch(run->output, &group->output_tid);
+
+	if (pass && exists)
+	{
+		vs_emit_update(run, &group->output_tid, row, row_nulls);
+		group->output_tid = run->output->slot->tts_tid;
+	}
+	else if (pass)
+	{
+		vs_emit_insert(run, row, row_nulls);
+		group->output_tid = run->output->slot->tts_tid;
+	}
+	else if (exists)
+	{
+		vs_emit_delete(run, &group->output_tid, NULL, NULL);
+		ItemPointerSetInvalid(&group->output_tid);
+	}
+}
+
+/* Append what changed for a group to the output stream. */
+static void
+write_stream_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row_nulls)
+{
+	Datum	   *old;
+	bool	   *old_nulls;
+	bool		had = group->found &&
+		make_output_row(run, group->old_values, group->old_nulls, &old, &old_nulls);
+
+	if (pass && had)
+	{
+		for (int i = 0; i < run->plan->ncolumns; i++)
+		{
+			Form_pg_attribute att = TupleDescAttr(RelationGetDescr(run->output->rel), i);
+
+			if (row_nulls[i] != old_nulls[i] ||
+				(!row_nulls[i] && !datum_image_eq(row[i], old[i], att->attbyval, att->attlen)))
+			{
+				vs_emit_update(run, NULL, row, row_nulls);
+				return;
+			}
+		}
+	}
+	else if (pass)
+		vs_emit_insert(run, row, row_nulls);
+	else if (had)
+		vs_emit_delete(run, NULL, old, old_nulls);
+}
+
+static void
+write_state_row(VsRun *run, MergeGroup *group)
+{
+	VsTarget   *state = run->state;
+	int			natts = run->plan->groupdesc->natts;
+
+	ExecClearTuple(state->slot);
+	memcpy(state->slot->tts_values, group->values, natts * sizeof(Datum));
+	memcpy(state->slot->tts_isnull, group->nulls, natts * sizeof(bool));
+	if (ItemPointerIsValid(&group->state_tid))
+		vs_target_update(state, &group->state_tid);
+	else
+		vs_target_insert(state);
+	group->state_tid = state->slot->tts_tid;
+}
+
+/* A group without rows is no group. */
+static void
+delete_group(VsRun *run, MergeGroup *group)
+{
+	if (!group->found)
+		return;
+	if (run->plan->entry.kind == VS_KIND_STREAM)
+		write_stream_row(run, group, false, NULL, NULL);
+	else
+		write_output_row(run, group, false, NULL, NULL);
+	if (run->state && ItemPointerIsValid(&group->state_tid))
+		vs_target_delete(run->state, &group->state_tid);
+	if (group->cache_index >= 0)
+		vs_cache_remove(run->batch->shared, group->hash, group->cache_index);
+}
+
+/* ----------
+ * Recomputing
+ * ----------
+ */
+
+/* Remember the keys of a group that must be computed again. */
+static void
+put_aside(VsRun *run, MergeGroup *group)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+	VsTouched  *touched = NULL;
+	Bitmapset  *null_keys = NULL;
+	ListCell   *lc;
+
+	for (int i = 0; i < run->plan->nkeys; i++)
+		if (group->nulls[i])
+			null_keys = bms_add_member(null_keys, i);
+	foreach(lc, run->touched)
+	{
+		VsTouched  *other = lfirst(lc);
+
+		if (bms_equal(other->null_keys, null_keys))
+			touched = other;
+	}
+	if (touched == NULL)
+	{
+		touched = palloc0(sizeof(VsTouched));
+		touched->null_keys = bms_copy(null_keys);
+		touched->keys = tuplestore_begin_heap(false, false, work_mem);
+		run->touched = lappend(run->touched, touched);
+	}
+	tuplestore_putvalues(touched->keys, run->keydesc, group->values, group->nulls);
+	touched->count++;
+	bms_free(null_keys);
+	MemoryContextSwitchTo(old);
+}
+
+/* Compute a set of groups from the source, under the batch's snapshot. */
+static void
+recompute(VsRun *run, VsTouched *touched)
+{
+	EphemeralNamedRelationData enr;
+	QueryEnvironment *env = create_queryEnv();
+	PlannedStmt *stmt = vs_plan_recompute(run->plan, touched->null_keys, touched->count);
+
+	memset(&enr, 0, sizeof(enr));
+	enr.md.name = VS_RECOMPUTE_ENR;
+	enr.md.tupdesc = run->keydesc;
+	enr.md.enrtype = ENR_NAMED_TUPLESTORE;
+	enr.md.enrtuples = touched->count;
+	enr.reldata = touched->keys;
+	register_ENR(env, &enr);
+
+	vs_run_plan(run, stmt, env, replace_group);
+	run->batch->recomputed += touched->count;
+	tuplestore_end(touched->keys);
+}
+
+/* A whole group, computed anew: its transition values replace the old ones. */
+static void
+replace_group(VsRun *run, TupleTableSlot *slot)
+{
+	VsPlan	   *plan = run->plan;
+	MergeGroup *group;
+
+	slot_getallattrs(slot);
+	group = load_group(run, slot->tts_values, slot->tts_isnull);
+	memcpy(group->values + plan->nkeys, slot->tts_values + plan->nkeys,
+		   plan->naggs * sizeof(Datum));
+	memcpy(group->nulls + plan->nkeys, slot->tts_isnull + plan->nkeys,
+		   plan->naggs * sizeof(bool));
+	write_group(run, group);
+}

@@ -1,0 +1,52 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_process.h
+ *	  One batch of a query, in the caller's transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef VS_PROCESS_H
+#define VS_PROCESS_H
+
+#include "postgres.h"
+
+#include "executor/tuptable.h"
+#include "velostream.h"
+
+/* Called for every emitted change; slot has the output's columns (the new row; for a delete, the old one). */
+typedef void (*VsEmitCallback) (char op /* i, u, d */ , TupleTableSlot *slot, void *arg);
+
+typedef struct VsBatchOptions
+{
+	bool		nowait;			/* give up if another process runs a batch of it */
+	bool		immediate_flush;	/* do not wait for others to flush the WAL */
+	uint64		batch_rows;		/* emit after each so many rows; 0: once */
+	VsEmitCallback emit;		/* or NULL */
+	void	   *emit_arg;
+} VsBatchOptions;
+
+typedef struct VsBatchResult
+{
+	bool		busy;			/* nowait, and another process runs it */
+	bool		skipped;		/* paused or stopped or gone */
+	uint64		rows;			/* input rows of this batch */
+	uint64		changes;		/* emitted */
+	FullTransactionId frontier_xmin;
+} VsBatchResult;
+
+/*
+ * Run one batch: everything that changed in the sources up to now goes into
+ * the output, with state and frontier, in the current transaction.  Runs as
+ * the output's owner in a security-restricted operation.  Errors propagate
+ * after on_error = dead_letter had its say.
+ */
+extern void vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result);
+
+/*
+ * The test suite stops a batch here: waits while the advisory-like gate named
+ * velostream.stop_at (superuser GUC, "" by default) equals "point".  Where
+ * interrupts are held, as at commit, they are not served meanwhile.
+ */
+extern void vs_wait_point(const char *point);
+
+#endif							/* VS_PROCESS_H */

@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_process_sql.c
+ *	  velostream.process(): a batch in the caller's session and transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "process/vs_batch_internal.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "vs_compat.h"
+
+typedef struct Emitted
+{
+	Tuplestorestate *store;
+	TupleDesc	desc;
+} Emitted;
+
+static void store_change(char op, TupleTableSlot *slot, void *arg);
+
+PG_FUNCTION_INFO_V1(velostream_process);
+
+/*
+ * velostream.process(query regclass, batch_rows bigint) returns table(op text,
+ * "row" jsonb): run one batch now and return what it emitted, in order: insert
+ * and update with the new row, delete with the old one.  With batch_rows, changes are emitted
+ * after each so many input rows (except where groups are computed again from
+ * the source: those are always processed at once).  Everything is rolled back
+ * with the transaction.
+ */
+Datum
+velostream_process(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	VsBatchOptions options = {0};
+	VsBatchResult result;
+	VsQueryEntry entry;
+	Emitted		emitted;
+	Oid			output;
+
+	vs_require_preload();
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("query must not be null")));
+	output = PG_GETARG_OID(0);
+	if (!vs_registry_read(output, &entry))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("\"%s\" is not the output of a continuous query",
+						get_rel_name(output) ? get_rel_name(output) : "?"),
+				 errhint("The view velostream.queries lists continuous queries.")));
+	if (!pg_class_ownercheck(output, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(output));
+	if (entry.status != VS_STATUS_RUNNING)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("continuous query \"%s\" is %s", get_rel_name(output),
+						entry.status == VS_STATUS_PAUSED ? "paused" : "stopped"),
+				 errhint("Run velostream.resume('%s') first.", get_rel_name(output))));
+	PreventCommandIfReadOnly("velostream.process()");
+	PreventCommandDuringRecovery("velostream.process()");
+
+	emitted.store = rsinfo->setResult;
+	emitted.desc = rsinfo->setDesc;
+	options.immediate_flush = true;
+	options.emit = store_change;
+	options.emit_arg = &emitted;
+	if (!PG_ARGISNULL(1))
+	{
+		if (PG_GETARG_INT64(1) <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("batch_rows must be greater than zero")));
+		options.batch_rows = PG_GETARG_INT64(1);
+	}
+	vs_batch_run(output, &options, &result);
+	return (Datum) 0;
+}
+
+static void
+store_change(char op, TupleTableSlot *slot, void *arg)
+{
+	Emitted    *emitted = arg;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+
+	values[0] = CStringGetTextDatum(op == 'i' ? "insert" :
+									op == 'u' ? "update" :
+									op == 'd' ? "delete" : "reset");
+	values[1] = vs_slot_to_jsonb(slot);
+	tuplestore_putvalues(emitted->store, emitted->desc, values, nulls);
+}
+
+/* A row as jsonb, its columns by name. */
+Datum
+vs_slot_to_jsonb(TupleTableSlot *slot)
+{
+	HeapTuple	tuple = ExecCopySlotHeapTuple(slot);
+	Datum		composite = heap_copy_tuple_as_datum(tuple, slot->tts_tupleDescriptor);
+	Datum		json = DirectFunctionCall1(row_to_json, composite);
+
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(json)));
+}

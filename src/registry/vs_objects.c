@@ -1,0 +1,639 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_objects.c
+ *	  The objects that belong to a query: the view with its definition, the
+ *	  state table, the locator indexes, the guard trigger, and the
+ *	  dependencies that hold them together.
+ *
+ * All of them hang on the output table:
+ *
+ *	  view		INTERNAL on the output.  Whatever the definition rests on is
+ *				a dependency of the view's rule, so dropping a source (column,
+ *				function, type, ...) is refused naming the output; CASCADE
+ *				takes the output along, because the output owns the view.
+ *	  rule		NORMAL on each column of the output that we write, so that
+ *				these can be renamed, but neither dropped nor given another
+ *				type.
+ *	  state		INTERNAL on the output.
+ *	  locator	INTERNAL on the output: cannot be dropped alone.
+ *	  guard		the same.  It is an ordinary trigger, not one of PostgreSQL's
+ *				internal ones, so that pg_dump writes it out, after the data:
+ *				its presence tells that a restore is through with the output.
+ *	  output	NORMAL on the extension: DROP EXTENSION needs CASCADE and
+ *				then drops the outputs as well.
+ *
+ * View and state table belong to the extension's owner, and nobody else has
+ * a privilege on them, whatever the default privileges say.  The view is a
+ * security_invoker view: it gives nobody the rights of its owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/index.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_rewrite.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "catalog/toasting.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "commands/tablecmds.h"
+#include "commands/tablespace.h"
+#include "commands/trigger.h"
+#include "commands/view.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_collate.h"
+#include "plan/vs_plan.h"
+#include "registry/vs_registry.h"
+#include "state/vs_hash.h"
+#include "rewrite/rewriteDefine.h"
+#include "rewrite/rewriteHandler.h"
+#include "rewrite/rewriteManip.h"
+#include "rewrite/rewriteSupport.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "vs_compat.h"
+
+#define GUARD_TRIGGER	"velostream_guard"
+#define STATE_FILLFACTOR 70
+#define STREAM_COLUMNS	3		/* _op, _offset, _timestamp */
+
+/* The user id to go back to. */
+typedef struct Identity
+{
+	Oid			userid;
+	int			sec_context;
+} Identity;
+
+static void become_extension_owner(Identity *before);
+static void become(const Identity *who);
+static RangeVar *choose_name(const char *prefix, Oid output);
+static List *view_columns(Oid output, Query *query);
+static Oid	define_relation(RangeVar *name, char relkind, List *columns, List *options,
+							char *tablespace);
+static void clear_acl(Oid relid);
+static Oid	own_function(const char *name, int nargs, Oid argtype);
+static List *hashed_columns(List *attnums);
+static Oid	find_locator(Relation rel, Oid func, List *attnums);
+static bool matches_hash(Node *expr, Oid func, List *attnums);
+static Oid	create_locator(Relation rel, Oid func, List *attnums, const char *name);
+static void depend_internally(Oid classid, Oid objid, Oid output);
+static void link_rule(const VsQueryEntry *entry);
+static void link_guard(Oid output);
+static bool restored_as_expected(const VsQueryEntry *entry);
+
+/*
+ * Store a query as a view in our schema, owned by the extension's owner.  Its
+ * columns are named like those of the output.  Ends with the new view visible.
+ */
+Oid
+vs_registry_create_view(Oid output, Query *query)
+{
+	Identity	before;
+	Oid			view;
+	List	   *columns;
+	List	   *options;
+	ListCell   *lc;
+	int			i = 0;
+
+	query = copyObject(query);
+	columns = view_columns(output, query);
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+
+		if (!tle->resjunk)
+			tle->resname = list_nth_node(ColumnDef, columns, i++)->colname;
+	}
+
+	become_extension_owner(&before);
+	options = list_make1(makeDefElem("security_invoker", (Node *) makeString("true"), -1));
+	view = define_relation(choose_name("query", output), RELKIND_VIEW, columns, options, NULL);
+	StoreViewQuery(view, query, false);
+	CommandCounterIncrement();
+	clear_acl(view);
+	become(&before);
+	return view;
+}
+
+/*
+ * A copy of the query that a view stores, as parse analysis made it: without
+ * the entries of the view itself in its range table, and to be executed with
+ * the privileges of whoever runs it.  The relations in it are not locked
+ * (AcquireRewriteLocks does that).
+ */
+Query *
+vs_registry_query(Oid view)
+{
+	Relation	rel = relation_open(view, AccessShareLock);
+	Query	   *query;
+
+	if (rel->rd_rel->relkind != RELKIND_VIEW)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a view", RelationGetRelationName(rel))));
+	query = copyObject(get_view_query(rel));
+	relation_close(rel, AccessShareLock);
+
+	if (VS_VIEW_EXTRA_RTES > 0)
+	{
+		query->rtable = list_copy_tail(query->rtable, VS_VIEW_EXTRA_RTES);
+		OffsetVarNodes((Node *) query, -VS_VIEW_EXTRA_RTES, 0);
+	}
+	setRuleCheckAsUser((Node *) query, InvalidOid);
+	return query;
+}
+
+/*
+ * Create the state table of a query, and the index by which its rows are
+ * found if it has keys.  Owned by the extension's owner.
+ */
+Oid
+vs_registry_create_state(Oid output, List *columns, int nkeys)
+{
+	Identity	before;
+	Oid			state;
+	Oid			tablespace = get_rel_tablespace(output);
+	List	   *options;
+
+	become_extension_owner(&before);
+	options = list_make1(makeDefElem("fillfactor", (Node *) makeInteger(STATE_FILLFACTOR), -1));
+	state = define_relation(choose_name("state", output), RELKIND_RELATION, columns, options,
+							OidIsValid(tablespace) ? get_tablespace_name(tablespace) : NULL);
+	NewRelationCreateToastTable(state, (Datum) 0);
+	clear_acl(state);
+	CommandCounterIncrement();
+	if (nkeys > 0)
+	{
+		List	   *attnums = NIL;
+
+		for (int i = 1; i <= nkeys; i++)
+			attnums = lappend_int(attnums, i);
+		(void) vs_registry_locator(state, attnums, false, true);
+	}
+	become(&before);
+	return state;
+}
+
+/*
+ * The index over the hash of some columns by which rows are found: looked for
+ * by what it indexes, whatever its name.  If there is none: made when "create"
+ * says so (with ShareLock on the table), else InvalidOid.
+ */
+Oid
+vs_registry_locator(Oid relation, List *attnums, bool image, bool create)
+{
+	Relation	rel = table_open(relation, AccessShareLock);
+	Oid			func = own_function(image ? "row_hash" : "key_hash", 1, ANYOID);
+	Oid			index;
+
+	attnums = hashed_columns(attnums);
+	index = find_locator(rel, func, attnums);
+	if (!OidIsValid(index) && create)
+	{
+		index = create_locator(rel, func, attnums, image ? "row_hash" : "key_hash");
+		depend_internally(RelationRelationId, index, relation);
+		CommandCounterIncrement();
+	}
+	table_close(rel, AccessShareLock);
+	return index;
+}
+
+/*
+ * Create what a plan needs beside the output: the state table (entry->state
+ * is set) and the locator of the output.
+ */
+void
+vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan)
+{
+	List	   *columns = vs_plan_state_columns(plan);
+	bool		image;
+	List	   *attnums;
+
+	entry->state = InvalidOid;
+	if (columns != NIL)
+		entry->state = vs_registry_create_state(entry->output, columns, plan->nkeys);
+	attnums = vs_plan_locator_columns(plan, &image);
+	if (attnums != NIL)
+		depend_internally(RelationRelationId,
+						  vs_registry_locator(entry->output, attnums, image, true),
+						  entry->output);
+}
+
+/*
+ * Record the dependencies of a query's objects and create the guard trigger.
+ * Can be repeated for the output and the guard, not for view and state.
+ */
+void
+vs_registry_link(const VsQueryEntry *entry)
+{
+	ObjectAddress output;
+	ObjectAddress extension;
+
+	depend_internally(RelationRelationId, entry->view, entry->output);
+	if (OidIsValid(entry->state))
+		depend_internally(RelationRelationId, entry->state, entry->output);
+	link_rule(entry);
+	link_guard(entry->output);
+
+	ObjectAddressSet(output, RelationRelationId, entry->output);
+	ObjectAddressSet(extension, ExtensionRelationId,
+					 get_extension_oid(VS_EXTENSION_NAME, false));
+	deleteDependencyRecordsForSpecific(RelationRelationId, entry->output, DEPENDENCY_NORMAL,
+									   ExtensionRelationId, extension.objectId);
+	recordDependencyOn(&output, &extension, DEPENDENCY_NORMAL);
+	CommandCounterIncrement();
+}
+
+/*
+ * Make a query that came out of a dump whole again: state table, locator,
+ * guard, dependencies, and a frontier that asks for a rebuild.  True if that
+ * was done, or is not necessary.
+ *
+ * False, without "force", while the guard is missing: then the restore is not
+ * yet through with the output (triggers come last), and guarding it now would
+ * make the restore fail.  "force" is for users who know.
+ */
+bool
+vs_registry_adopt(Oid output, bool force)
+{
+	VsQueryEntry entry;
+	VsFrontierRow frontier;
+
+	if (!vs_registry_read(output, &entry) || entry.adopted)
+		return true;
+	if (!force && !OidIsValid(get_trigger_oid(output, GUARD_TRIGGER, true)))
+		return false;
+	LockRelationOid(output, ShareRowExclusiveLock);
+	if (!vs_registry_read(output, &entry) || entry.adopted)
+		return true;			/* dropped, or adopted by another process */
+	if (!restored_as_expected(&entry))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("continuous query \"%s\" was not restored completely",
+						get_rel_name(output)),
+				 errdetail("Its definition or its state table is missing."),
+				 errhint("Drop the table and create the query again.")));
+
+	if (OidIsValid(entry.state))
+	{
+		ObjectAddress state;
+
+		ObjectAddressSet(state, RelationRelationId, entry.state);
+		entry.state = InvalidOid;
+		vs_registry_update(&entry);
+		performDeletion(&state, DROP_CASCADE, PERFORM_DELETION_INTERNAL | PERFORM_DELETION_QUIETLY);
+		CommandCounterIncrement();
+	}
+	clear_acl(entry.view);
+	vs_registry_equip(&entry, vs_plan_make(&entry, CurrentMemoryContext));
+	vs_registry_link(&entry);
+	vs_registry_update(&entry);
+	vs_dead_letter_detach(output);
+	memset(&frontier, 0, sizeof(frontier));
+	frontier.rebuild = true;
+	frontier.rebuild_reason = "restored from a dump";
+	vs_frontier_write(output, &frontier);
+	CommandCounterIncrement();
+	return true;
+}
+
+/*
+ * Objects of ours are created as the extension's owner.  An error restores
+ * the identity with the (sub)transaction.
+ */
+static void
+become_extension_owner(Identity *before)
+{
+	GetUserIdAndSecContext(&before->userid, &before->sec_context);
+	SetUserIdAndSecContext(vs_registry_extension_owner(),
+						   before->sec_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+static void
+become(const Identity *who)
+{
+	SetUserIdAndSecContext(who->userid, who->sec_context);
+}
+
+/*
+ * A free name in our schema that tells the output.  The OID in it keeps two
+ * transactions from choosing the same.
+ */
+static RangeVar *
+choose_name(const char *prefix, Oid output)
+{
+	char	   *label = psprintf("%u", output);
+	Oid			nsp = get_namespace_oid(VS_SCHEMA_NAME, false);
+	char	   *name = ChooseRelationName(prefix, get_rel_name(output), label, nsp, false);
+	RangeVar   *result = makeRangeVar(pstrdup(VS_SCHEMA_NAME), name, -1);
+
+	result->relpersistence = RELPERSISTENCE_PERMANENT;
+	return result;
+}
+
+/*
+ * ColumnDefs of the view, from the select list.  Names are the output's, as
+ * CREATE TABLE t (a, b) AS can give others than the query does.
+ */
+static List *
+view_columns(Oid output, Query *query)
+{
+	Relation	rel = table_open(output, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	List	   *result = NIL;
+	ListCell   *lc;
+	int			i = 0;
+
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+		Node	   *expr = (Node *) tle->expr;
+		char	   *name = tle->resname;
+		ColumnDef  *column;
+
+		if (tle->resjunk)
+			continue;
+		if (i < desc->natts && !TupleDescAttr(desc, i)->attisdropped)
+			name = pstrdup(NameStr(TupleDescAttr(desc, i)->attname));
+		i++;
+		column = makeColumnDef(name, exprType(expr), exprTypmod(expr), exprCollation(expr));
+		if (type_is_collatable(exprType(expr)) && !OidIsValid(column->collOid))
+			ereport(ERROR,
+					(errcode(ERRCODE_INDETERMINATE_COLLATION),
+					 errmsg("could not determine which collation to use for column \"%s\"", name),
+					 errhint("Use the COLLATE clause to set the collation explicitly.")));
+		result = lappend(result, column);
+	}
+	table_close(rel, NoLock);
+	return result;
+}
+
+/* Create a relation as the current user; visible to what follows. */
+static Oid
+define_relation(RangeVar *name, char relkind, List *columns, List *options, char *tablespace)
+{
+	CreateStmt *stmt = makeNode(CreateStmt);
+	ObjectAddress address;
+
+	stmt->relation = name;
+	stmt->tableElts = columns;
+	stmt->options = options;
+	stmt->oncommit = ONCOMMIT_NOOP;
+	stmt->tablespacename = tablespace;
+	if (relkind == RELKIND_RELATION)
+		stmt->accessMethod = "heap";
+	address = DefineRelation(stmt, relkind, InvalidOid, NULL, NULL);
+	CommandCounterIncrement();
+	return address.objectId;
+}
+
+/* Take away what ALTER DEFAULT PRIVILEGES gave to others on a new relation. */
+static void
+clear_acl(Oid relid)
+{
+	Relation	rel = table_open(RelationRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(relid));
+	bool		isnull;
+	Datum		acl;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	acl = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &isnull);
+	if (!isnull)
+	{
+		Datum		values[Natts_pg_class] = {0};
+		bool		nulls[Natts_pg_class] = {false};
+		bool		replace[Natts_pg_class] = {false};
+		Oid		   *members;
+		int			nmembers = aclmembers(DatumGetAclP(acl), &members);
+		HeapTuple	newtup;
+
+		nulls[Anum_pg_class_relacl - 1] = replace[Anum_pg_class_relacl - 1] = true;
+		newtup = heap_modify_tuple(tuple, RelationGetDescr(rel), values, nulls, replace);
+		CatalogTupleUpdate(rel, &newtup->t_self, newtup);
+		updateAclDependencies(RelationRelationId, relid, 0,
+							  ((Form_pg_class) GETSTRUCT(newtup))->relowner,
+							  nmembers, members, 0, NULL);
+		heap_freetuple(newtup);
+		CommandCounterIncrement();
+	}
+	heap_freetuple(tuple);
+	table_close(rel, RowExclusiveLock);
+}
+
+/* One of our SQL functions, without a look at search_path or privileges. */
+static Oid
+own_function(const char *name, int nargs, Oid argtype)
+{
+	oidvector  *args = buildoidvector(&argtype, nargs);
+	Oid			nsp = get_namespace_oid(VS_SCHEMA_NAME, false);
+	Oid			func = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+									   PointerGetDatum(args), ObjectIdGetDatum(nsp));
+
+	if (!OidIsValid(func))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function %s.%s does not exist", VS_SCHEMA_NAME, name),
+				 errhint("Run ALTER EXTENSION %s UPDATE.", VS_EXTENSION_NAME)));
+	return func;
+}
+
+/*
+ * The hash functions take as many arguments as a function can, a table may
+ * have more columns: the first ones must do.  A locator only finds candidates.
+ */
+static List *
+hashed_columns(List *attnums)
+{
+	return list_truncate(list_copy(attnums), VS_HASH_COLUMNS);
+}
+
+/* A usable index on just func(columns), or InvalidOid. */
+static Oid
+find_locator(Relation rel, Oid func, List *attnums)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	Oid			result = InvalidOid;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (index->rd_rel->relam == BTREE_AM_OID &&
+			index->rd_index->indnatts == 1 &&
+			index->rd_index->indkey.values[0] == 0 &&
+			index->rd_index->indisvalid &&
+			index->rd_index->indisready &&
+			RelationGetIndexPredicate(index) == NIL &&
+			matches_hash(linitial(RelationGetIndexExpressions(index)), func, attnums))
+			result = RelationGetRelid(index);
+		index_close(index, AccessShareLock);
+		if (OidIsValid(result))
+			break;
+	}
+	list_free(indexes);
+	return result;
+}
+
+/*
+ * Is this a call of the function with just these columns?  Collations are not
+ * compared: the parser that restored an index might have chosen another one
+ * for the call, and the hash looks at those of the columns.
+ */
+static bool
+matches_hash(Node *expr, Oid func, List *attnums)
+{
+	FuncExpr   *call = (FuncExpr *) expr;
+	ListCell   *arg,
+			   *attno;
+
+	if (!IsA(expr, FuncExpr) || call->funcid != func ||
+		list_length(call->args) != list_length(attnums))
+		return false;
+	forboth(arg, call->args, attno, attnums)
+	{
+		if (!IsA(lfirst(arg), Var) || ((Var *) lfirst(arg))->varattno != lfirst_int(attno))
+			return false;
+	}
+	return true;
+}
+
+static Oid
+create_locator(Relation rel, Oid func, List *attnums, const char *name)
+{
+	IndexStmt  *stmt = makeNode(IndexStmt);
+	IndexElem  *elem = makeNode(IndexElem);
+	List	   *vars = NIL;
+	ListCell   *lc;
+
+	foreach(lc, attnums)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), lfirst_int(lc) - 1);
+
+		vars = lappend(vars, makeVar(1, att->attnum, att->atttypid, att->atttypmod,
+									 att->attcollation, 0));
+	}
+	elem->expr = (Node *) makeFuncExpr(func, INT8OID, vars, InvalidOid, InvalidOid,
+									   COERCE_EXPLICIT_CALL);
+	assign_expr_collations(NULL, elem->expr);
+	elem->indexcolname = pstrdup(name);
+	elem->ordering = SORTBY_DEFAULT;
+	elem->nulls_ordering = SORTBY_NULLS_DEFAULT;
+	stmt->relation = makeRangeVar(get_namespace_name(RelationGetNamespace(rel)),
+								  pstrdup(RelationGetRelationName(rel)), -1);
+	stmt->accessMethod = "btree";
+	stmt->indexParams = list_make1(elem);
+	stmt->transformed = true;
+	if (OidIsValid(rel->rd_rel->reltablespace))
+		stmt->tableSpace = get_tablespace_name(rel->rd_rel->reltablespace);
+	return VS_DEFINE_INDEX(RelationGetRelid(rel), stmt).objectId;
+}
+
+/* Let an object belong to the output.  Can be repeated. */
+static void
+depend_internally(Oid classid, Oid objid, Oid output)
+{
+	ObjectAddress object;
+	ObjectAddress owner;
+
+	ObjectAddressSet(object, classid, objid);
+	ObjectAddressSet(owner, RelationRelationId, output);
+	deleteDependencyRecordsForSpecific(classid, objid, DEPENDENCY_INTERNAL,
+									   RelationRelationId, output);
+	recordDependencyOn(&object, &owner, DEPENDENCY_INTERNAL);
+}
+
+/*
+ * The definition holds on to the columns of the output that we fill: its own
+ * ones, in order from 1, and behind them what a stream adds.
+ */
+static void
+link_rule(const VsQueryEntry *entry)
+{
+	ObjectAddress rule;
+	Relation	rel = relation_open(entry->view, AccessShareLock);
+	int			ncolumns = RelationGetNumberOfAttributes(rel);
+
+	relation_close(rel, AccessShareLock);
+	if (entry->kind == VS_KIND_STREAM)
+		ncolumns += STREAM_COLUMNS;
+	ObjectAddressSet(rule, RewriteRelationId,
+					 get_rewrite_oid(entry->view, ViewSelectRuleName, false));
+	for (int attno = 1; attno <= ncolumns; attno++)
+	{
+		ObjectAddress column;
+
+		ObjectAddressSubSet(column, RelationRelationId, entry->output, attno);
+		recordDependencyOn(&rule, &column, DEPENDENCY_NORMAL);
+	}
+}
+
+/*
+ * Refuse whatever is not ours: a statement trigger on the output, firing in
+ * every session_replication_role.  Our own writes fire row triggers only.
+ */
+static void
+link_guard(Oid output)
+{
+	Oid			guard = get_trigger_oid(output, GUARD_TRIGGER, true);
+
+	if (!OidIsValid(guard))
+	{
+		CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
+		Identity	before;
+
+		stmt->trigname = GUARD_TRIGGER;
+		stmt->row = false;
+		stmt->timing = TRIGGER_TYPE_BEFORE;
+		stmt->events = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE |
+			TRIGGER_TYPE_TRUNCATE;
+		become_extension_owner(&before);
+		guard = CreateTriggerFiringOn(stmt, NULL, output, InvalidOid, InvalidOid, InvalidOid,
+									  own_function("guard", 0, InvalidOid), InvalidOid, NULL,
+									  false, false, TRIGGER_FIRES_ALWAYS).objectId;
+		become(&before);
+	}
+	depend_internally(TriggerRelationId, guard, output);
+}
+
+/*
+ * OIDs in a restored entry were names in the dump, but numbers where there
+ * was nothing to name: make sure that they are what they should be before
+ * anything is dropped.
+ */
+static bool
+restored_as_expected(const VsQueryEntry *entry)
+{
+	Oid			nsp = get_namespace_oid(VS_SCHEMA_NAME, false);
+
+	if (get_rel_relkind(entry->output) != RELKIND_RELATION ||
+		get_rel_relkind(entry->view) != RELKIND_VIEW ||
+		get_rel_namespace(entry->view) != nsp ||
+		strncmp(get_rel_name(entry->view), "query_", strlen("query_")) != 0)
+		return false;
+	return !OidIsValid(entry->state) ||
+		(get_rel_relkind(entry->state) == RELKIND_RELATION &&
+		 get_rel_namespace(entry->state) == nsp &&
+		 strncmp(get_rel_name(entry->state), "state_", strlen("state_")) == 0);
+}

@@ -1,0 +1,112 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_registry.h
+ *	  What exists: continuous queries and their frontiers, in the extension's
+ *	  own tables; and the objects that belong to a query.
+ *
+ * A query is known by the OID of its output table.  Its definition is a view
+ * in the schema "velostream" (PostgreSQL keeps the parse tree, dependencies
+ * and names right, and pg_dump writes it out as SQL).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef VS_REGISTRY_H
+#define VS_REGISTRY_H
+
+#include "postgres.h"
+
+#include "capture/vs_frontier.h"
+#include "datatype/timestamp.h"
+#include "nodes/parsenodes.h"
+#include "velostream.h"
+
+/* A row of velostream.query (dumped by pg_dump; regclass columns dump as names). */
+typedef struct VsQueryEntry
+{
+	Oid			output;			/* output table: the key */
+	Oid			view;			/* its definition */
+	Oid			state;			/* state table, or InvalidOid */
+	VsKind		kind;
+	VsSourceMode mode;
+	VsOnError	on_error;
+	VsStatus	status;
+	bool		with_data;		/* false: WITH NO DATA */
+	Oid			owner;			/* relowner of the output; not stored */
+	/* false: restored from a dump; vs_registry_adopt must run first.  Derived: true iff
+	 * there is a row in velostream.frontier (not dumped; written at creation with a NULL snapshot). */
+	bool		adopted;
+} VsQueryEntry;
+
+/* A row of velostream.frontier (not dumped). */
+typedef struct VsFrontierRow
+{
+	VsFrontier	frontier;		/* .snapshot NULL: nothing read yet */
+	uint64		fingerprint;	/* of the rewritten query; 0: none yet */
+	bool		rebuild;		/* asked for by rebuild() or by DDL; reason below */
+	char	   *rebuild_reason; /* or NULL */
+	RelFileNode output_node;	/* file of the output when it was last written */
+	TimestampTz updated_at;		/* when the snapshot was taken */
+	int64		batches;
+	int64		rows_in;		/* rows of weight +1 */
+	int64		rows_out;		/* rows of weight -1 */
+	int64		changes;		/* rows emitted */
+	int64		recomputed;		/* groups recomputed from the source */
+	int64		ignored;		/* append mode: updates and deletes */
+	int64		dead;			/* dead letters */
+	int64		rebuilds;
+	int64		busy_us;		/* time spent in batches */
+} VsFrontierRow;
+
+extern bool vs_registry_read(Oid output, VsQueryEntry *entry);
+extern List *vs_registry_list(void);	/* OIDs of all outputs of this database */
+extern void vs_registry_insert(const VsQueryEntry *entry);
+extern void vs_registry_update(const VsQueryEntry *entry);	/* all but output */
+extern void vs_registry_delete(Oid output); /* with its frontier and dead letters */
+extern bool vs_registry_is_output(Oid relid);	/* fast: used by hooks */
+extern bool vs_registry_exists(void);	/* extension is installed in this database, and its tables can be read */
+extern Oid	vs_registry_extension_owner(void);
+
+/*
+ * The frontier row of a query: read with a snapshot newer than any committed
+ * batch, own uncommitted writes included; in CurrentMemoryContext.
+ */
+extern bool vs_frontier_read(Oid output, VsFrontierRow *row);
+extern void vs_frontier_write(Oid output, const VsFrontierRow *row);	/* insert or update; no CommandCounterIncrement */
+
+/* The analyzed, not rewritten, query of a view: a copy, with positions lost. */
+extern Query *vs_registry_query(Oid view);
+
+/*
+ * Objects of a query; see vs_objects.c for what depends on what.
+ *
+ * create_view stores the query as a view owned by the extension's owner, its
+ * columns named like the output's first ones.  create_state makes the state
+ * table from "columns" (ColumnDefs) with a btree index on
+ * velostream.key_hash(first nkeys columns) when nkeys > 0.  locator finds the
+ * same kind of index on any table (image: on velostream.row_hash), or makes
+ * it; InvalidOid if there is none and not "create".  equip calls both as a
+ * plan needs it and sets entry->state.  link records the dependencies and
+ * makes the guard trigger.  adopt does it all for a query that was restored
+ * from a dump; false: not yet, the restore is still running.
+ */
+
+struct VsPlan;
+
+extern Oid	vs_registry_create_view(Oid output, Query *query);
+extern Oid	vs_registry_create_state(Oid output, List *columns, int nkeys);
+extern Oid	vs_registry_locator(Oid relation, List *attnums, bool image, bool create);
+extern void vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan);
+extern void vs_registry_link(const VsQueryEntry *entry);
+extern bool vs_registry_adopt(Oid output, bool force);
+
+/* Dead letters. "row" is a jsonb datum. */
+extern void vs_dead_letter_insert(Oid output, Oid source, ItemPointer tid, TransactionId xmin,
+								  Datum row, int sqlstate, const char *message);
+extern bool vs_dead_letter_exists(Oid output, Oid source, ItemPointer tid, TransactionId xmin);
+extern void vs_dead_letter_clear(Oid output);	/* before a rebuild; letters from a dump stay */
+extern void vs_dead_letter_detach(Oid output);	/* after a restore: they match no row any more */
+
+/* Hooks: utility commands, object access. */
+extern void vs_ddl_init(void);
+
+#endif							/* VS_REGISTRY_H */

@@ -1,0 +1,204 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_worker.c
+ *	  A worker: its process, and when it sleeps and wakes.
+ *
+ * What it does while awake is in vs_schedule.c.  Each pass looks at all
+ * queries; a pass that ran a batch is followed by another one.  A pass that
+ * found nothing to do is followed by sleep, in one of two ways:
+ *
+ *	armed	 until a commit rings the bell, or something is to be done at a
+ *			 known time, at most velostream.naptime;
+ *	polling	 for POLL_INTERVAL, after the bell rang twice within that time for
+ *			 nothing.  Other commits than those that a query waits for are
+ *			 frequent then.  It ends when no WAL was written meanwhile.
+ *
+ * One worker of a database polls; others are armed meanwhile, and are woken
+ * when that one runs a batch.
+ *
+ * So a commit is processed at once unless there are more than 200 fruitless
+ * ones a second, and no rate of commits wakes a worker more often than that.
+ *
+ * Hints are read from flushed WAL only.  Should others not flush what was
+ * there at the beginning of the pass, this process does, after
+ * velostream.flush_delay.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "capture/vs_capture_internal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "worker/vs_worker_internal.h"
+
+#define POLL_INTERVAL	5		/* ms */
+
+/* How the last passes went; see pace(). */
+static bool polling = false;
+static TimestampTz last_fruitless = 0;
+static XLogRecPtr last_start = InvalidXLogRecPtr;
+
+/* WAL that others have not flushed yet. */
+static TimestampTz unflushed_since = 0;
+static XLogRecPtr unflushed_upto = InvalidXLogRecPtr;
+
+static void settle(void);
+static void check_orders(void);
+static void pace(XLogRecPtr start);
+static long flush_timeout(XLogRecPtr start, TimestampTz now);
+
+void
+velostream_worker_main(Datum arg)
+{
+	uint32		generation;
+	Oid			dbid;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
+	if (!vs_slot_attach(DatumGetInt32(arg), generation, &dbid))
+		proc_exit(0);
+	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
+	settle();
+	vs_schedule_init();
+
+	for (;;)
+	{
+		XLogRecPtr	start;
+
+		ResetLatch(MyLatch);
+		check_orders();
+
+		vs_watch(VS_WATCH_AWAKE);
+		start = GetXLogInsertRecPtr();
+		if (vs_schedule_pass(start))
+		{
+			polling = false;
+			last_fruitless = 0;
+			unflushed_since = 0;
+		}
+		else
+			pace(start);
+	}
+}
+
+/* Settings that a database or its users may have chosen, but not for us. */
+static void
+settle(void)
+{
+	static const char *const settings[][2] = {
+		{"application_name", "velostream worker"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"session_replication_role", "origin"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	pgstat_report_appname("velostream worker");
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* Signals, settings, and the launcher's wish that we end. */
+static void
+check_orders(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	if (!vs_enabled || vs_slot_told_to_stop())
+	{
+		vs_slot_outcome(VS_OUTCOME_STOPPED);
+		proc_exit(0);
+	}
+}
+
+/*
+ * Sleep after a pass that found nothing to do in the WAL up to "start", or
+ * return at once if something came in between.
+ */
+static void
+pace(XLogRecPtr start)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		moved = start != last_start;
+	long		timeout = vs_schedule_timeout(now);
+	long		flush;
+	long		stat;
+
+	if (polling)
+		polling = moved;
+	else
+		polling = moved && !TimestampDifferenceExceeds(last_fruitless, now, POLL_INTERVAL);
+	last_fruitless = now;
+	last_start = start;
+
+	if (vs_watch_by_other())
+	{
+		vs_watch(VS_WATCH_ARMED);
+		polling = false;
+	}
+	else if ((flush = flush_timeout(start, now)) == 0)
+		return;
+	else if (polling || flush > 0)
+		timeout = Min(timeout, flush > 0 ? Min(flush, POLL_INTERVAL) : POLL_INTERVAL);
+	else
+	{
+		vs_watch(VS_WATCH_ARMED);
+		if (GetXLogInsertRecPtr() != start)
+			return;
+	}
+
+	stat = pgstat_report_stat(false);
+	if (stat > 0)
+		timeout = Min(timeout, stat);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 Max(timeout, 1), PG_WAIT_EXTENSION);
+}
+
+/*
+ * Is WAL up to "start" flushed, so that the pass has seen all of it?  Then
+ * -1.  If not: how long to wait for others to flush it, or 0 after having
+ * done so.
+ */
+static long
+flush_timeout(XLogRecPtr start, TimestampTz now)
+{
+	if (vs_schedule_idle() || vs_hints_flushed(start))
+	{
+		unflushed_since = 0;
+		return -1;
+	}
+	if (unflushed_since == 0 || vs_hints_flushed(unflushed_upto))
+	{
+		unflushed_since = now;
+		unflushed_upto = start;
+	}
+	if (TimestampDifferenceExceeds(unflushed_since, now, vs_flush_delay))
+	{
+		vs_hints_flush(unflushed_upto);
+		unflushed_since = 0;
+		return 0;
+	}
+	return Max(vs_flush_delay - (now - unflushed_since) / 1000, 1);
+}

@@ -1,0 +1,1 @@
+	elog(ERROR, "cannot do this");

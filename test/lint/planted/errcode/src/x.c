@@ -1,0 +1,2 @@
+	ereport(ERROR,
+			(errmsg("cannot (\")\" do")));

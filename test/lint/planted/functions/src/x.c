@@ -1,0 +1,21 @@
+static int
+add(int a)
+{
+	a++;
+	a++;
+	a++;
+	a++;
+	a++;
+	a++;
+	a++;
+	a++;
+	a++;
+	a++;
+	a++;
+	a++;
+	a++;
+	a++;
+	a++;
+	a++;
+	return a;
+}
