@@ -12,7 +12,7 @@ CREATE TABLE sales (
 	tags text[]
 );
 INSERT INTO sales
-SELECT i, 'r' || i % 5, i % 7, i % 10, i % 11, i * 1000000, i * 1.25, i * 0.5,
+SELECT i, 'r' || i % 5, i % 7, i % 10, i % 11, i * 1000000::bigint, i * 1.25, i * 0.5,
 	   '2024-01-01'::timestamp + i * interval '1 minute', ARRAY['t' || i % 3]
 FROM generate_series(1, 1000) i;
 INSERT INTO sales (id) VALUES (1001), (1002);
@@ -28,8 +28,7 @@ SELECT product, variance(qty) AS v4, stddev(amount) AS sd, var_pop(big) AS vb,
 FROM sales GROUP BY product;
 CREATE TABLE extremes WITH (velostream.continuous) AS
 SELECT region, min(qty), max(qty), min(sold_at) AS first, max(sold_at) AS last,
-	   min(region || product) AS a, max(amount)
-	   AS b
+	   min(region || product::text) AS a, max(amount) AS b
 FROM sales GROUP BY region;
 CREATE TABLE floats WITH (velostream.continuous) AS
 SELECT product, sum(price), avg(price), max(price), bit_or(qty), bit_and(qty)
@@ -57,7 +56,7 @@ SELECT * FROM sums ORDER BY region;
 SELECT * FROM everything;
 
 INSERT INTO sales
-SELECT i, 'r' || i % 6, i % 8, i % 10, i % 11, i * 1000000, i * 1.25, i * 0.5,
+SELECT i, 'r' || i % 6, i % 8, i % 10, i % 11, i * 1000000::bigint, i * 1.25, i * 0.5,
 	   '2024-01-01'::timestamp + i * interval '1 minute', ARRAY['t' || i % 3]
 FROM generate_series(2001, 2500) i;
 CALL check_all();

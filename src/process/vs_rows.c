@@ -71,7 +71,9 @@ apply_keyed(VsRun *run, TupleTableSlot *slot, int weight)
 	{
 		MemoryContext old = MemoryContextSwitchTo(run->context);
 
-		run->pending = MakeSingleTupleTableSlot(slot->tts_tupleDescriptor, &TTSOpsMinimalTuple);
+		/* it outlives the executor that delivers the rows */
+		run->pending = MakeSingleTupleTableSlot(CreateTupleDescCopy(slot->tts_tupleDescriptor),
+												&TTSOpsMinimalTuple);
 		MemoryContextSwitchTo(old);
 	}
 
