@@ -20,20 +20,20 @@ DECLARE c text;
 BEGIN
 	FOREACH c IN ARRAY '{n,f,t,c,ch,vc,comp,arr,j,iv,b,bits,m,d,r,u,ip,ts,mon,x}'::text[] LOOP
 		EXECUTE format('CREATE TABLE by_%1$s WITH (velostream.continuous) AS '
-					   'SELECT %1$I, count(*) AS n, sum(id) AS ids, max(id) AS last FROM k GROUP BY %1$I', c);
+					   'SELECT %1$I, count(*) AS cnt, sum(id) AS ids, max(id) AS last FROM k GROUP BY %1$I', c);
 	END LOOP;
 END $$;
 CREATE TABLE by_all WITH (velostream.continuous) AS
 SELECT n, c, arr, comp, count(*) FROM k GROUP BY n, c, arr, comp;
 CALL check_all();
-SELECT n, ids FROM by_c ORDER BY c;
-SELECT n, ids FROM by_n ORDER BY ids;
+SELECT cnt, ids FROM by_c ORDER BY c;
+SELECT cnt, ids FROM by_n ORDER BY ids;
 
 -- equal keys that look different arrive in later batches
 INSERT INTO k (n, f, t, c, ch, vc, comp, arr, j, iv, b, bits, m, d, r, u, ip, ts, mon, x)
 SELECT n * 1.000, -f, t, upper(c), ch || ' ', vc, comp, arr, j, iv, b, bits, m, d, r, u, ip, ts, mon, x FROM k;
 CALL check_all();
-SELECT n, ids FROM by_c ORDER BY c;
+SELECT cnt, ids FROM by_c ORDER BY c;
 DELETE FROM k WHERE id % 3 = 0;
 CALL check_all();
 UPDATE k SET n = n + 0.000, c = lower(c), f = -f, t = NULL;
@@ -42,7 +42,7 @@ CALL check_all();
 INSERT INTO k (t) SELECT repeat(md5(i::text), 500) FROM generate_series(1, 5) i;
 INSERT INTO k (t) SELECT repeat(md5(i::text), 500) FROM generate_series(1, 5) i;
 CALL check_all();
-SELECT n, length(t) FROM by_t WHERE length(t) > 1000 ORDER BY t;
+SELECT cnt, length(t) FROM by_t WHERE length(t) > 1000 ORDER BY t;
 DELETE FROM k WHERE length(t) > 1000 AND id % 2 = 0;
 CALL check_all();
 DELETE FROM k;

@@ -61,6 +61,8 @@ vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
 	memset(result, 0, sizeof(VsBatchResult));
 	batch.outputid = output;
 	batch.options = options;
+	/* the relation first, as commands that alter or drop it */
+	LockRelationOid(output, RowExclusiveLock);
 	batch.shared = vs_context_attach(output);
 	if (!vs_context_begin_batch(batch.shared, options->nowait))
 	{

@@ -24,6 +24,7 @@ typedef struct Emitted
 	TupleDesc	desc;
 } Emitted;
 
+static void require_running(Oid output, const VsQueryEntry *entry);
 static void store_change(char op, TupleTableSlot *slot, void *arg);
 
 PG_FUNCTION_INFO_V1(velostream_process);
@@ -61,12 +62,7 @@ velostream_process(PG_FUNCTION_ARGS)
 				 errhint("The view velostream.queries lists continuous queries.")));
 	if (!pg_class_ownercheck(output, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(output));
-	if (entry.status != VS_STATUS_RUNNING)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("continuous query \"%s\" is %s", get_rel_name(output),
-						entry.status == VS_STATUS_PAUSED ? "paused" : "stopped"),
-				 errhint("Run velostream.resume('%s') first.", get_rel_name(output))));
+	require_running(output, &entry);
 	PreventCommandIfReadOnly("velostream.process()");
 	PreventCommandDuringRecovery("velostream.process()");
 
@@ -84,7 +80,27 @@ velostream_process(PG_FUNCTION_ARGS)
 		options.batch_rows = PG_GETARG_INT64(1);
 	}
 	vs_batch_run(output, &options, &result);
+	if (result.busy || result.skipped)
+	{
+		/* something happened to the query while we waited for our turn */
+		if (!vs_registry_read(output, &entry))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("continuous query was dropped by another session")));
+		require_running(output, &entry);
+	}
 	return (Datum) 0;
+}
+
+static void
+require_running(Oid output, const VsQueryEntry *entry)
+{
+	if (entry->status != VS_STATUS_RUNNING)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("continuous query \"%s\" is %s", get_rel_name(output),
+						entry->status == VS_STATUS_PAUSED ? "paused" : "stopped"),
+				 errhint("Run velostream.resume('%s') first.", get_rel_name(output))));
 }
 
 static void

@@ -213,6 +213,7 @@ sub start_again
 	{
 		return if $node->start(fail_ok => 1);
 		usleep(100_000);
+		$node->{_pid} = undef;
 	}
 	die 'the server did not start';
 }

@@ -90,7 +90,7 @@ for my $restart ('', 'restart', 'crash')
 # workers rest, a transaction stays open meanwhile, and commits late
 set_guc($node, 'velostream.enabled' => 'off');
 my $late = $node->background_psql('postgres');
-$late->query_safe('BEGIN; INSERT INTO log SELECT 3, 1 FROM generate_series(1, 100); UPDATE src SET v = v + 1 WHERE g = 3');
+$late->query_safe('BEGIN; INSERT INTO log SELECT 3, 1 FROM generate_series(1, 100); UPDATE src SET v = v + 1 WHERE id < 7');
 change();
 lose_wal();
 set_guc($node, 'velostream.enabled' => 'on');
