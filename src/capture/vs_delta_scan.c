@@ -111,6 +111,7 @@ static void plan_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 static void cost_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *path);
 static Plan *make_plan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path,
 					   List *tlist, List *clauses, List *custom_plans);
+static List *whole_row_tlist(PlannerInfo *root, RelOptInfo *rel, List *tlist);
 static Node *create_state(CustomScan *cscan);
 static void begin_scan(CustomScanState *node, EState *estate, int eflags);
 static TupleTableSlot *exec_scan(CustomScanState *node);
@@ -279,12 +280,47 @@ make_plan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path,
 {
 	CustomScan *cscan = makeNode(CustomScan);
 
-	cscan->scan.plan.targetlist = tlist;
+	cscan->scan.plan.targetlist = whole_row_tlist(root, rel, tlist);
 	cscan->scan.plan.qual = extract_actual_clauses(clauses, false);
 	cscan->scan.scanrelid = rel->relid;
 	cscan->flags = path->flags;
 	cscan->methods = &scan_methods;
 	return &cscan->scan.plan;
+}
+
+/*
+ * Below an aggregation that only wants columns, hand rows on as they are, as
+ * PostgreSQL's own scans do (use_physical_tlist): no projection for each row.
+ */
+static List *
+whole_row_tlist(PlannerInfo *root, RelOptInfo *rel, List *tlist)
+{
+	List	   *whole;
+	ListCell   *lc;
+
+	if (rel->reloptkind != RELOPT_BASEREL ||
+		!(root->parse->hasAggs || root->parse->groupClause != NIL))
+		return tlist;
+	whole = build_physical_tlist(root, rel);	/* NIL if there are dropped columns */
+	foreach(lc, tlist)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+		Var		   *var = (Var *) tle->expr;
+
+		if (!IsA(var, Var) || var->varattno <= 0 ||
+			var->varattno > list_length(whole))
+			return tlist;
+		if (tle->ressortgroupref != 0)
+		{
+			TargetEntry *twin = list_nth_node(TargetEntry, whole, var->varattno - 1);
+
+			/* one column may be grouped by under one reference only */
+			if (twin->ressortgroupref != 0)
+				return tlist;
+			twin->ressortgroupref = tle->ressortgroupref;
+		}
+	}
+	return whole;
 }
 
 static Node *

@@ -22,6 +22,7 @@
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/bufmgr.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -213,11 +214,28 @@ fill_user_columns(VsTarget *target, bool update)
 	}
 }
 
+/*
+ * Give a page the chance to get rid of dead versions, as any scan would: rows
+ * that are found by TID alone would otherwise never meet it, their pages stay
+ * full, and no update could be HOT.
+ */
+void
+vs_target_prune(VsTarget *target, ItemPointer tid)
+{
+	Buffer		buffer;
+
+	ExecClearTuple(target->oldslot);	/* its pin would be in the way */
+	buffer = ReadBuffer(target->rel, ItemPointerGetBlockNumber(tid));
+	heap_page_prune_opt(target->rel, buffer);
+	ReleaseBuffer(buffer);
+}
+
 bool
 vs_target_fetch(VsTarget *target, ItemPointer tid)
 {
 	if (!ItemPointerIsValid(tid))
 		return false;
+	vs_target_prune(target, tid);
 	return table_tuple_fetch_row_version(target->rel, tid, SnapshotSelf, target->oldslot);
 }
 

@@ -61,6 +61,9 @@ extern void vs_target_delete(VsTarget *target, ItemPointer tid);
 extern bool vs_target_fetch(VsTarget *target, ItemPointer tid);
 extern bool vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *nulls);
 
+/* Before an update by TID alone, without fetch or find; forgets oldslot. */
+extern void vs_target_prune(VsTarget *target, ItemPointer tid);
+
 /* Do slot and oldslot agree in the columns we write? */
 extern bool vs_target_unchanged(VsTarget *target);
 

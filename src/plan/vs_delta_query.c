@@ -42,6 +42,7 @@ static Query *groups_query(VsPlan *plan, bool change);
 static Query *rows_query(VsPlan *plan, bool change);
 static Query *recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys);
 static Expr *add_weight(Query *query);
+static List *add_partial(List *tlist, Aggref *aggref, Expr *weight, int sign);
 static Expr *hide_column(Expr *expr);
 static PlannedStmt *plan_over_delta(VsPlan *plan, Query *query, bool change);
 static void split_aggregates(PlannedStmt *stmt);
@@ -141,30 +142,23 @@ groups_query(VsPlan *plan, bool change)
 
 		tle = flatCopyTargetEntry(tle);
 		tle->resno = list_length(tlist) + 1;
-		tle->expr = hide_column(tle->expr);
+		if (plan->source_has_key && plan->nkeys > 1)
+			tle->expr = hide_column(tle->expr);
 		tlist = lappend(tlist, tle);
 	}
 	for (int i = 0; i < plan->naggs; i++)
 	{
+		VsAgg	   *agg = plan->aggs[i];
+
 		for (int sign = 1; sign >= (change ? -1 : 1); sign -= 2)
 		{
-			Aggref	   *partial = copyObject(plan->aggs[i]->partial);
-
-			if (change)
+			if (agg->partial_sum == NULL)
+				tlist = add_partial(tlist, agg->partial, weight, sign);
+			else
 			{
-				Expr	   *filter = make_opclause(Int4EqualOperator, BOOLOID, false,
-												   copyObject(weight),
-												   (Expr *) makeConst(INT4OID, -1, InvalidOid,
-																	  sizeof(int32), Int32GetDatum(sign),
-																	  false, true),
-												   InvalidOid, InvalidOid);
-
-				set_opfuncid((OpExpr *) filter);
-				partial->aggfilter = (Expr *)
-					make_and_qual((Node *) filter, (Node *) partial->aggfilter);
+				tlist = add_partial(tlist, agg->partial_sum, weight, sign);
+				tlist = add_partial(tlist, agg->partial_count, weight, sign);
 			}
-			tlist = lappend(tlist, makeTargetEntry((Expr *) partial,
-												   list_length(tlist) + 1, NULL, false));
 		}
 	}
 	query->targetList = tlist;
@@ -174,10 +168,36 @@ groups_query(VsPlan *plan, bool change)
 }
 
 /*
+ * Add an aggregate to a target list; where "weight" is given, over the rows
+ * of that weight only.
+ */
+static List *
+add_partial(List *tlist, Aggref *aggref, Expr *weight, int sign)
+{
+	aggref = copyObject(aggref);
+	if (weight)
+	{
+		Expr	   *filter = make_opclause(Int4EqualOperator, BOOLOID, false,
+										   copyObject(weight),
+										   (Expr *) makeConst(INT4OID, -1, InvalidOid,
+															  sizeof(int32), Int32GetDatum(sign),
+															  false, true),
+										   InvalidOid, InvalidOid);
+
+		set_opfuncid((OpExpr *) filter);
+		aggref->aggfilter = (Expr *)
+			make_and_qual((Node *) filter, (Node *) aggref->aggfilter);
+	}
+	return lappend(tlist, makeTargetEntry((Expr *) aggref, list_length(tlist) + 1,
+										  NULL, false));
+}
+
+/*
  * A group key that the planner does not take for a column.  It drops grouping
  * columns that depend on a primary key among them; but in a delta the key is
  * not unique: a row's old version and its new one stand side by side.  (A
- * relabelling that changes nothing at all would be stripped.)
+ * relabelling that changes nothing at all would be stripped.)  It costs an
+ * evaluation for each row, so it is done only where there is a key.
  */
 static Expr *
 hide_column(Expr *expr)

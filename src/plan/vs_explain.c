@@ -46,8 +46,7 @@ velostream_explain(PG_FUNCTION_ARGS)
 	Explain		explain;
 	VsQueryEntry entry;
 	Oid			output;
-	Oid			save_userid;
-	int			save_sec_context;
+	VsRunAs		before;
 
 	vs_require_preload();
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
@@ -68,10 +67,9 @@ velostream_explain(PG_FUNCTION_ARGS)
 
 	explain.store = rsinfo->setResult;
 	explain.desc = rsinfo->setDesc;
-	GetUserIdAndSecContext(&save_userid, &save_sec_context);
-	SetUserIdAndSecContext(entry.owner, save_sec_context | SECURITY_RESTRICTED_OPERATION);
+	vs_run_as_begin(&before, entry.owner);
 	explain.plan = vs_plan_make(&entry, CurrentMemoryContext);
-	SetUserIdAndSecContext(save_userid, save_sec_context);
+	vs_run_as_end(&before);
 
 	explain_source(&explain);
 	explain_strategy(&explain);

@@ -17,6 +17,7 @@
 #include "access/table.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -62,12 +63,22 @@ static void set_key_type(VsKey *key, Node *expr);
  * ----------
  */
 
+static bool
+lock_source(Oid relid, bool nowait)
+{
+	if (nowait)
+		return ConditionalLockRelationOid(relid, AccessShareLock);
+	LockRelationOid(relid, AccessShareLock);
+	return true;
+}
+
 /*
  * The plan of a query, with AccessShareLock on its source and leaves, valid
- * under those locks.  The caller runs as the output's owner.
+ * under those locks.  The caller runs as the output's owner.  With nowait,
+ * NULL if somebody else's lock is in the way (but making a plan waits).
  */
 VsPlan *
-vs_plan_get(Oid output)
+vs_plan_get(Oid output, bool nowait)
 {
 	PlanCacheEntry *entry;
 	bool		found;
@@ -92,9 +103,11 @@ vs_plan_get(Oid output)
 			entry = hash_search(PlanCache, &output, HASH_ENTER, NULL);
 			entry->plan = plan;
 		}
-		LockRelationOid(plan->source, AccessShareLock);
+		if (!lock_source(plan->source, nowait))
+			return NULL;
 		foreach(lc, plan->leaves)
-			LockRelationOid(lfirst_oid(lc), AccessShareLock);
+			if (!lock_source(lfirst_oid(lc), nowait))
+				return NULL;
 		if (plan->valid)
 			return plan;
 	}
@@ -253,8 +266,11 @@ find_leaves(VsPlan *plan)
 	RangeTblEntry *rte = vs_query_source_rte(source_query(query), NULL);
 	List	   *relids;
 	ListCell   *lc;
+	Oid			constraint;
 
 	plan->source = rte->relid;
+	plan->source_has_key =
+		get_primary_key_attnos(rte->relid, true, &constraint) != NULL;
 	if (rte->inh)
 		relids = find_all_inheritors(rte->relid, AccessShareLock, NULL);
 	else
@@ -428,6 +444,7 @@ describe_aggregates(VsPlan *plan)
 
 	plan->naggs = list_length(aggrefs);
 	plan->aggs = palloc0(sizeof(VsAgg *) * Max(plan->naggs, 1));
+	plan->delta_column = palloc0(sizeof(int) * (plan->naggs + 1));
 	foreach(lc, aggrefs)
 	{
 		Aggref	   *aggref = lfirst_node(Aggref, lc);
@@ -441,6 +458,8 @@ describe_aggregates(VsPlan *plan)
 							get_func_name(aggref->aggfnoid)),
 					 errdetail("%s", _(why_not))));
 		plan->aggs[foreach_current_index(lc)] = agg;
+		plan->delta_column[foreach_current_index(lc) + 1] =
+			plan->delta_column[foreach_current_index(lc)] + (agg->partial_sum ? 2 : 1);
 		/* serialized sums cannot always be subtracted: their scale may shrink */
 		if (plan->entry.mode == VS_SOURCE_CHANGES &&
 			(agg->retract != VS_RETRACT_SUBTRACT || agg->transtype == INTERNALOID))

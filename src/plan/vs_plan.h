@@ -53,6 +53,7 @@ typedef struct VsPlan
 	VsStrategy	strategy;
 	Oid			source;			/* relation in the rewritten query */
 	List	   *leaves;			/* OIDs of its heaps */
+	bool		source_has_key; /* it has a primary key */
 	int			ncolumns;		/* columns of the output that we write: attnums 1 .. ncolumns */
 
 	/* VS_STRATEGY_GROUPS, VS_STRATEGY_ROWS */
@@ -61,6 +62,8 @@ typedef struct VsPlan
 	bool		single_group;	/* aggregates without GROUP BY: always one row */
 	int			naggs;
 	VsAgg	  **aggs;
+	int		   *delta_column;	/* first column of each aggregate in the rows of
+								 * insert_plan, behind the keys; one more at the end */
 	int			count_agg;		/* index of the unfiltered count(*) that tells when a group
 								 * is empty (added to the query's own aggregates if need
 								 * be), or -1: no row ever goes */
@@ -112,8 +115,11 @@ extern void vs_query_check(Query *query, VsKind kind, VsSourceMode mode, const c
  */
 extern Query *vs_query_normalize(Query *query, VsKind kind, VsSourceMode mode);
 
-/* The plan of a query, from this process's cache or made anew; leaves are locked. */
-extern VsPlan *vs_plan_get(Oid output);
+/*
+ * The plan of a query, from this process's cache or made anew; leaves are
+ * locked.  With nowait, NULL if one of them cannot be locked at once.
+ */
+extern VsPlan *vs_plan_get(Oid output, bool nowait);
 extern void vs_plan_forget(Oid output);
 
 /*

@@ -37,11 +37,14 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* A frontier of a query at rest is written again after so long, in us. */
-#define IDLE_ADVANCE_US	INT64CONST(1000000)
+/*
+ * A frontier of a query at rest is written again after so long, in us: less
+ * than the pause between a worker's attempts, of which none may be in vain.
+ */
+#define IDLE_ADVANCE_US	INT64CONST(500000)
 
 static void run_as_owner(VsBatch *batch, const VsQueryEntry *entry, VsBatchResult *result);
-static void run_batch(VsBatch *batch);
+static bool run_batch(VsBatch *batch);
 static void open_delta(VsBatch *batch);
 static void hold_horizon(VsBatch *batch);
 static void start_over(VsBatch *batch, const char *reason);
@@ -55,14 +58,28 @@ static PlannedStmt *delta_plan(VsBatch *batch);
 void
 vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
 {
+	static bool running = false;
 	VsBatch		batch = {0};
 	VsQueryEntry entry;
+
+	/* it would read the same delta again, and there is one active delta only */
+	if (running)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot run a batch of a continuous query inside another one"),
+				 errhint("A trigger on an output must not call velostream.process().")));
 
 	memset(result, 0, sizeof(VsBatchResult));
 	batch.outputid = output;
 	batch.options = options;
 	/* the relation first, as commands that alter or drop it */
-	LockRelationOid(output, RowExclusiveLock);
+	if (!options->nowait)
+		LockRelationOid(output, RowExclusiveLock);
+	else if (!ConditionalLockRelationOid(output, RowExclusiveLock))
+	{
+		result->busy = true;
+		return;
+	}
 	batch.shared = vs_context_attach(output);
 	if (!vs_context_begin_batch(batch.shared, options->nowait))
 	{
@@ -77,7 +94,16 @@ vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
 		return;
 	}
 	vs_wait_point("batch-begin");
-	run_as_owner(&batch, &entry, result);
+	running = true;
+	PG_TRY();
+	{
+		run_as_owner(&batch, &entry, result);
+	}
+	PG_FINALLY();
+	{
+		running = false;
+	}
+	PG_END_TRY();
 	vs_wait_point("batch-end");
 }
 
@@ -89,19 +115,12 @@ vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
 static void
 run_as_owner(VsBatch *batch, const VsQueryEntry *entry, VsBatchResult *result)
 {
-	Oid			save_userid;
-	int			save_sec_context;
-	int			save_nestlevel = NewGUCNestLevel();
+	VsRunAs		before;
 	MemoryContext context;
 	MemoryContext old;
 	VsDeltaCounters counters;
 
-	GetUserIdAndSecContext(&save_userid, &save_sec_context);
-	SetUserIdAndSecContext(entry->owner, save_sec_context | SECURITY_RESTRICTED_OPERATION);
-	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-					  GUC_ACTION_SAVE, true, 0, false);
-	set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION,
-					  GUC_ACTION_SAVE, true, 0, false);
+	vs_run_as_begin(&before, entry->owner);
 	/* compiling costs more than a batch; and a delta plan must not be split again */
 	set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
 					  GUC_ACTION_SAVE, true, 0, false);
@@ -111,25 +130,44 @@ run_as_owner(VsBatch *batch, const VsQueryEntry *entry, VsBatchResult *result)
 	context = AllocSetContextCreate(CurrentMemoryContext, "velostream batch",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	run_batch(batch);
+	if (run_batch(batch))
+	{
+		vs_delta_counters(batch->delta, &counters);
+		result->rows = counters.rows_in + counters.rows_out;
+		result->changes = batch->changes;
+		result->frontier_xmin = batch->row.frontier.snapshot->xmin;
 
-	vs_delta_counters(batch->delta, &counters);
-	result->rows = counters.rows_in + counters.rows_out;
-	result->changes = batch->changes;
-	result->frontier_xmin = batch->row.frontier.snapshot->xmin;
-
-	vs_delta_activate(NULL);
-	vs_delta_end(batch->delta);
-	PopActiveSnapshot();
-	UnregisterSnapshot(batch->snapshot);
+		vs_delta_activate(NULL);
+		vs_delta_end(batch->delta);
+		PopActiveSnapshot();
+		UnregisterSnapshot(batch->snapshot);
+	}
+	else
+	{
+		vs_context_no_answer(batch->shared);
+		result->busy = true;
+	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 
-	AtEOXact_GUC(false, save_nestlevel);
-	SetUserIdAndSecContext(save_userid, save_sec_context);
+	vs_run_as_end(&before);
 }
 
-static void
+/*
+ * Lock what the query read last.  False if that would have to wait: a worker
+ * that waits for a lock holds up all queries, those of its transaction first.
+ */
+static bool
+lock_sources(const VsFrontier *frontier)
+{
+	for (int i = 0; i < frontier->nsources; i++)
+		if (!ConditionalLockRelationOid(frontier->sources[i].relid, AccessShareLock))
+			return false;
+	return true;
+}
+
+/* False: nothing was done, as a source is locked and we are not to wait. */
+static bool
 run_batch(VsBatch *batch)
 {
 	instr_time	start;
@@ -137,7 +175,11 @@ run_batch(VsBatch *batch)
 	INSTR_TIME_SET_CURRENT(start);
 	if (!vs_frontier_read(batch->outputid, &batch->row))
 		elog(ERROR, "no frontier for relation %u", batch->outputid);
-	batch->plan = vs_plan_get(batch->outputid);
+	if (batch->options->nowait && !lock_sources(&batch->row.frontier))
+		return false;
+	batch->plan = vs_plan_get(batch->outputid, batch->options->nowait);
+	if (batch->plan == NULL)
+		return false;
 
 	/*
 	 * S2.  Rows of our own transaction count as in progress, whatever the
@@ -182,6 +224,7 @@ run_batch(VsBatch *batch)
 	vs_wait_point("after-frontier");
 	vs_context_publish(batch->shared, batch->row.frontier.snapshot->xmin,
 					   batch->row.frontier.lsn, batch->row.updated_at);
+	return true;
 }
 
 /* Find what differs; start over from nothing if the frontier is of no use. */

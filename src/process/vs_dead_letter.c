@@ -94,6 +94,8 @@ static ErrorData *
 try_window(VsBatch *batch, uint64 first, uint64 last)
 {
 	MemoryContext context = CurrentMemoryContext;
+	MemoryContext window = AllocSetContextCreate(context, "velostream window",
+												 ALLOCSET_SMALL_SIZES);
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
 	bool		fresh = batch->fresh;
@@ -103,7 +105,8 @@ try_window(VsBatch *batch, uint64 first, uint64 last)
 
 	vs_delta_counters(batch->delta, &counters);
 	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
+	/* a window that fails leaves its run behind: there may be many */
+	MemoryContextSwitchTo(window);
 	PG_TRY();
 	{
 		vs_execute_window(batch, first, last);
@@ -122,6 +125,7 @@ try_window(VsBatch *batch, uint64 first, uint64 last)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
+	MemoryContextDelete(window);
 	CurrentResourceOwner = owner;
 	return error;
 }

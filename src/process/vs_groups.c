@@ -45,6 +45,8 @@ static MergeGroup *load_group(VsRun *run, const Datum *keys, const bool *nulls);
 static bool load_from_cache(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls);
 static bool load_from_tables(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls);
 static Datum inline_value(Datum value, int16 typlen);
+static Datum delta_value(VsRun *run, int i, int column, const Datum *values,
+						 const bool *nulls, bool *null);
 static void combine_inserts(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls);
 static bool combine_changes(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls);
 static int64 group_count(VsRun *run, MergeGroup *group);
@@ -261,18 +263,33 @@ combine_inserts(VsRun *run, MergeGroup *group, const Datum *values, const bool *
 	for (int i = 0; i < plan->naggs; i++)
 	{
 		int			att = plan->nkeys + i;
+		bool		null;
+		Datum		value = delta_value(run, i, plan->delta_column[i], values, nulls, &null);
 
 		if (group->found)
-			group->values[att] = vs_agg_combine(run->aggs, plan->aggs[i],
-												group->values[att], group->nulls[att],
-												values[i], nulls[i], &group->nulls[att]);
-		else
-		{
-			group->nulls[att] = nulls[i];
-			group->values[att] = nulls[i] ? (Datum) 0 :
-				inline_value(values[i], plan->aggs[i]->storelen);
-		}
+			value = vs_agg_combine(run->aggs, plan->aggs[i],
+								   group->values[att], group->nulls[att],
+								   value, null, &null);
+		group->values[att] = value;
+		group->nulls[att] = null;
 	}
+}
+
+/*
+ * The transition value of an aggregate in a row of a delta plan, from its
+ * column(s): one that may be kept.
+ */
+static Datum
+delta_value(VsRun *run, int i, int column, const Datum *values, const bool *nulls,
+			bool *null)
+{
+	VsAgg	   *agg = run->plan->aggs[i];
+
+	*null = false;
+	if (agg->partial_sum)
+		return vs_agg_join(values[column], nulls[column], values[column + 1]);
+	*null = nulls[column];
+	return *null ? (Datum) 0 : inline_value(values[column], agg->storelen);
 }
 
 /*
@@ -284,28 +301,37 @@ static bool
 combine_changes(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls)
 {
 	VsPlan	   *plan = run->plan;
-	int64		came = DatumGetInt64(values[2 * plan->count_agg]);
-	int64		went = DatumGetInt64(values[2 * plan->count_agg + 1]);
+	int			count = 2 * plan->delta_column[plan->count_agg];
+	int64		came = DatumGetInt64(values[count]);
+	int64		went = DatumGetInt64(values[count + 1]);
 	bool		complete = true;
 
 	for (int i = 0; i < plan->naggs; i++)
 	{
 		VsAgg	   *agg = plan->aggs[i];
 		int			att = plan->nkeys + i;
+		int			first = plan->delta_column[i];
+		int			next = plan->delta_column[i + 1];
 		Datum		value;
+		Datum		delta;
 		bool		null;
+		bool		deltanull;
 
 		if (!group->found)
 			group->values[att] = vs_agg_initial(run->aggs, agg, &group->nulls[att]);
 		value = group->values[att];
 		null = group->nulls[att];
 		if (came > 0)
-			value = vs_agg_combine(run->aggs, agg, value, null,
-								   values[2 * i], nulls[2 * i], &null);
-		if (went > 0 &&
-			!vs_agg_retract(run->aggs, agg, value, null,
-							values[2 * i + 1], nulls[2 * i + 1], &value, &null))
-			complete = false;
+		{
+			delta = delta_value(run, i, 2 * first, values, nulls, &deltanull);
+			value = vs_agg_combine(run->aggs, agg, value, null, delta, deltanull, &null);
+		}
+		if (went > 0)
+		{
+			delta = delta_value(run, i, first + next, values, nulls, &deltanull);
+			if (!vs_agg_retract(run->aggs, agg, value, null, delta, deltanull, &value, &null))
+				complete = false;
+		}
 		group->values[att] = value;
 		group->nulls[att] = null;
 	}
@@ -461,6 +487,8 @@ write_state_row(VsRun *run, MergeGroup *group)
 	VsTarget   *state = run->state;
 	int			natts = run->plan->groupdesc->natts;
 
+	if (ItemPointerIsValid(&group->state_tid))
+		vs_target_prune(state, &group->state_tid);
 	ExecClearTuple(state->slot);
 	memcpy(state->slot->tts_values, group->values, natts * sizeof(Datum));
 	memcpy(state->slot->tts_isnull, group->nulls, natts * sizeof(bool));
@@ -554,9 +582,13 @@ replace_group(VsRun *run, TupleTableSlot *slot)
 
 	slot_getallattrs(slot);
 	group = load_group(run, slot->tts_values, slot->tts_isnull);
-	memcpy(group->values + plan->nkeys, slot->tts_values + plan->nkeys,
-		   plan->naggs * sizeof(Datum));
-	memcpy(group->nulls + plan->nkeys, slot->tts_isnull + plan->nkeys,
-		   plan->naggs * sizeof(bool));
+	for (int i = 0; i < plan->naggs; i++)
+	{
+		int			att = plan->nkeys + i;
+
+		group->values[att] = delta_value(run, i, plan->nkeys + plan->delta_column[i],
+										 slot->tts_values, slot->tts_isnull,
+										 &group->nulls[att]);
+	}
 	write_group(run, group);
 }

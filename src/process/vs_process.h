@@ -18,7 +18,8 @@ typedef void (*VsEmitCallback) (char op /* i, u, d */ , TupleTableSlot *slot, vo
 
 typedef struct VsBatchOptions
 {
-	bool		nowait;			/* give up if another process runs a batch of it */
+	bool		nowait;			/* give up if another process runs a batch of it, or
+								 * has locked output or source against it */
 	bool		immediate_flush;	/* do not wait for others to flush the WAL */
 	uint64		batch_rows;		/* emit after each so many rows; 0: once */
 	VsEmitCallback emit;		/* or NULL */
@@ -27,7 +28,7 @@ typedef struct VsBatchOptions
 
 typedef struct VsBatchResult
 {
-	bool		busy;			/* nowait, and another process runs it */
+	bool		busy;			/* nowait, and we had to wait */
 	bool		skipped;		/* paused or stopped or gone */
 	uint64		rows;			/* input rows of this batch */
 	uint64		changes;		/* emitted */

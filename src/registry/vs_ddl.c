@@ -69,7 +69,6 @@
 #define OPTION_NAMESPACE	"velostream"
 #define GUARD_TRIGGER		"velostream_guard"	/* as vs_objects.c makes it */
 #define HINT_CREATE			"Use CREATE TABLE ... WITH (velostream.continuous) AS SELECT ...."
-#define OUTPUT_FILLFACTOR	70	/* room for HOT updates */
 
 /* Everything ProcessUtility is called with. */
 typedef struct UtilityCall
@@ -623,11 +622,12 @@ create_output(UtilityCall *call, CreateTableAsStmt *stmt, Query *query,
 		if (def->defnamespace == NULL && strcmp(def->defname, "fillfactor") == 0)
 			has_fillfactor = true;
 	}
-	/* rows of a stream are never updated */
-	if (!has_fillfactor && options->kind == VS_KIND_TABLE)
+	/* rows of a stream are never updated, those of a projection as its source's */
+	if (!has_fillfactor && options->kind == VS_KIND_TABLE &&
+		(query->hasAggs || query->groupClause != NIL))
 		into->options = lappend(into->options,
 								makeDefElem("fillfactor",
-											(Node *) makeInteger(OUTPUT_FILLFACTOR), -1));
+											(Node *) makeInteger(VS_GROUP_FILLFACTOR), -1));
 	into->skipData = true;
 
 	output_call.pstmt = copyObject(call->pstmt);

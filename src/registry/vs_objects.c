@@ -68,13 +68,13 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "vs_compat.h"
 
 #define GUARD_TRIGGER	"velostream_guard"
-#define STATE_FILLFACTOR 70
 #define STREAM_COLUMNS	3		/* _op, _offset, _timestamp */
 
 /* The user id to go back to. */
@@ -176,7 +176,7 @@ vs_registry_create_state(Oid output, List *columns, int nkeys)
 	List	   *options;
 
 	become_extension_owner(&before);
-	options = list_make1(makeDefElem("fillfactor", (Node *) makeInteger(STATE_FILLFACTOR), -1));
+	options = list_make1(makeDefElem("fillfactor", (Node *) makeInteger(VS_GROUP_FILLFACTOR), -1));
 	state = define_relation(choose_name("state", output), RELKIND_RELATION, columns, options,
 							OidIsValid(tablespace) ? get_tablespace_name(tablespace) : NULL);
 	NewRelationCreateToastTable(state, (Datum) 0);
@@ -278,6 +278,8 @@ vs_registry_adopt(Oid output, bool force)
 {
 	VsQueryEntry entry;
 	VsFrontierRow frontier;
+	struct VsPlan *plan;
+	VsRunAs		before;
 
 	if (!vs_registry_read(output, &entry) || entry.adopted)
 		return true;
@@ -305,7 +307,11 @@ vs_registry_adopt(Oid output, bool force)
 		CommandCounterIncrement();
 	}
 	clear_acl(entry.view);
-	vs_registry_equip(&entry, vs_plan_make(&entry, CurrentMemoryContext));
+	/* the worker that adopts is a superuser, and planning runs functions */
+	vs_run_as_begin(&before, entry.owner);
+	plan = vs_plan_make(&entry, CurrentMemoryContext);
+	vs_run_as_end(&before);
+	vs_registry_equip(&entry, plan);
 	vs_registry_link(&entry);
 	vs_registry_update(&entry);
 	vs_dead_letter_detach(output);
@@ -315,6 +321,27 @@ vs_registry_adopt(Oid output, bool force)
 	vs_frontier_write(output, &frontier);
 	CommandCounterIncrement();
 	return true;
+}
+
+/* Become the owner of a query, for what runs its functions. */
+void
+vs_run_as_begin(VsRunAs *before, Oid owner)
+{
+	before->nestlevel = NewGUCNestLevel();
+	GetUserIdAndSecContext(&before->userid, &before->sec_context);
+	SetUserIdAndSecContext(owner, before->sec_context | SECURITY_RESTRICTED_OPERATION);
+	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+					  GUC_ACTION_SAVE, true, 0, false);
+	set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION,
+					  GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* Go back, and undo all settings made since. */
+void
+vs_run_as_end(const VsRunAs *before)
+{
+	AtEOXact_GUC(false, before->nestlevel);
+	SetUserIdAndSecContext(before->userid, before->sec_context);
 }
 
 /*

@@ -20,6 +20,14 @@
 #include "nodes/parsenodes.h"
 #include "velostream.h"
 
+/*
+ * Fill factor of tables with a row for each group.  A batch may update every
+ * row, and the versions it replaces can only be pruned two batches later, when
+ * the frontier that does not see it has passed: with room for three versions
+ * all updates are HOT, and the table stays as it is.
+ */
+#define VS_GROUP_FILLFACTOR	30
+
 /* A row of velostream.query (dumped by pg_dump; regclass columns dump as names). */
 typedef struct VsQueryEntry
 {
@@ -75,6 +83,21 @@ extern void vs_frontier_write(Oid output, const VsFrontierRow *row);	/* insert o
 
 /* The analyzed, not rewritten, query of a view: a copy, with positions lost. */
 extern Query *vs_registry_query(Oid view);
+
+/*
+ * Do something as a query's owner: in a security-restricted operation, with a
+ * search_path that nobody chose.  Whoever makes a plan does, as planning runs
+ * functions.  An error goes back with the (sub)transaction.
+ */
+typedef struct VsRunAs
+{
+	Oid			userid;
+	int			sec_context;
+	int			nestlevel;
+} VsRunAs;
+
+extern void vs_run_as_begin(VsRunAs *before, Oid owner);
+extern void vs_run_as_end(const VsRunAs *before);
 
 /*
  * Objects of a query; see vs_objects.c for what depends on what.

@@ -145,6 +145,7 @@ static const KnownAgg known_aggs[] = {
 /* from vs_agg_describe */
 static const char *refuse_call(const Aggref *aggref);
 static VsAgg *describe_catalog(Aggref *aggref, VsSourceMode mode, const char **why_not);
+static void split_integer_sum(VsAgg *agg, Form_pg_aggregate form);
 static Aggref *moving_form(Aggref *aggref, Form_pg_aggregate form, bool initialnull);
 static HeapTuple aggregate_tuple(Oid aggfnoid);
 static char *initial_text(HeapTuple tuple);
@@ -252,9 +253,44 @@ describe_catalog(Aggref *aggref, VsSourceMode mode, const char **why_not)
 		}
 		describe_types(agg);
 		describe_retract(agg, form);
+		split_integer_sum(agg, form);
 	}
 	ReleaseSysCache(tuple);
 	return *why_not == NULL ? agg : NULL;
+}
+
+/*
+ * Run sum() and count() of the same values in the place of an aggregate whose
+ * transition value is {count, sum} of int2 or int4.
+ */
+static void
+split_integer_sum(VsAgg *agg, Form_pg_aggregate form)
+{
+	struct VsAggPrivate *priv = agg->priv;
+	bool		small = form->aggtransfn == F_INT2_AVG_ACCUM;
+
+	if ((!small && form->aggtransfn != F_INT4_AVG_ACCUM) ||
+		priv->initial == NULL || strcmp(priv->initial, "{0,0}") != 0)
+		return;
+
+	agg->partial_sum = copyObject(agg->partial);
+	agg->partial_sum->aggfnoid = small ? F_SUM_INT2 : F_SUM_INT4;
+	agg->partial_sum->aggtype = INT8OID;
+	agg->partial_sum->aggtranstype = InvalidOid;
+	agg->partial_count = copyObject(agg->partial_sum);
+	agg->partial_count->aggfnoid = F_COUNT_ANY;
+}
+
+/* The transition value {count, sum}, in CurrentMemoryContext. */
+Datum
+vs_agg_join(Datum sum, bool sumnull, Datum count)
+{
+	Datum		elements[2];
+
+	elements[0] = count;
+	elements[1] = sumnull ? Int64GetDatum(0) : sum;
+	return PointerGetDatum(construct_array(elements, 2, INT8OID, sizeof(int64),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 /*

@@ -30,6 +30,14 @@ typedef struct VsAgg
 	Aggref	   *partial;		/* what runs over the delta (AGGSPLIT_SIMPLE as given back; the
 								 * planner's output is marked INITIAL_SERIAL): aggref itself, or the moving form that can be
 								 * retracted exactly (sum(int4) -> int8[] {count, sum}) */
+
+	/*
+	 * Where not NULL, these two run over the delta in the place of "partial":
+	 * the sum and the count of its values cost a fraction of an array that is
+	 * updated for each row.  vs_agg_join makes the transition value of them.
+	 */
+	Aggref	   *partial_sum;
+	Aggref	   *partial_count;
 	Oid			transtype;		/* resolved transition type of "partial" */
 	Oid			storetype;		/* what is stored and what the partial plan
 								 * delivers: transtype, or bytea if serialized */
@@ -55,6 +63,7 @@ extern void vs_agg_end(VsAggContext *cxt);
 
 /* Frees all that results of the calls below rest on. Call once per group (or few). */
 extern void vs_agg_reset(VsAggContext *cxt);
+extern Datum vs_agg_join(Datum sum, bool sumnull, Datum count);
 extern Datum vs_agg_initial(VsAggContext *cxt, VsAgg *agg, bool *isnull);
 extern Datum vs_agg_combine(VsAggContext *cxt, VsAgg *agg, Datum state, bool statenull,
 							Datum delta, bool deltanull, bool *isnull);

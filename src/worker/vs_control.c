@@ -26,6 +26,7 @@
 #include "miscadmin.h"
 #include "registry/vs_registry.h"
 #include "state/vs_context.h"
+#include "storage/lock.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -67,6 +68,7 @@ static void report_timeout(Wait *wait, const VsContextInfo *info);
 static void check_obstacles(Wait *wait, const VsContextInfo *info);
 static void check_status(Wait *wait);
 static void check_blocked(Wait *wait, const VsContextInfo *info);
+static bool locked_by_me(Oid output);
 static bool blocked_by_me(int pid);
 static bool changed_here(Oid output);
 
@@ -481,6 +483,8 @@ check_blocked(Wait *wait, const VsContextInfo *info)
 		blocked = pids != NIL;
 		foreach(lc, pids)
 			blocked &= blocked_by_me(lfirst_int(lc));
+		/* workers do not wait for locks on output and sources, but try again */
+		blocked |= locked_by_me(wait->output);
 	}
 	if (blocked)
 		ereport(ERROR,
@@ -488,6 +492,28 @@ check_blocked(Wait *wait, const VsContextInfo *info)
 				 errmsg("cannot wait for continuous query \"%s\"", wait->name),
 				 errdetail("Its worker waits for a lock that this transaction holds."),
 				 errhint("Commit first.")));
+}
+
+/* Does this transaction hold a lock that a batch of the query conflicts with? */
+static bool
+locked_by_me(Oid output)
+{
+	VsFrontierRow row;
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, output);
+	for (LOCKMODE mode = ShareLock; mode <= AccessExclusiveLock; mode++)
+		if (LockHeldByMe(&tag, mode))
+			return true;
+	if (!vs_frontier_read(output, &row))
+		return false;
+	for (int i = 0; i < row.frontier.nsources; i++)
+	{
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, row.frontier.sources[i].relid);
+		if (LockHeldByMe(&tag, AccessExclusiveLock))
+			return true;
+	}
+	return false;
 }
 
 static bool

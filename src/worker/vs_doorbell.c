@@ -272,6 +272,11 @@ vs_database_changed(Oid dbid)
 		vs_workers->probes[vs_workers->nprobes++] = dbid;
 	else if (!known)
 		vs_workers->probe_all = true;
+	for (int i = 0; i < vs_workers->nslots; i++)
+	{
+		if (vs_workers->slots[i].dbid == dbid)
+			vs_workers->slots[i].outdated = true;
+	}
 	if (vs_workers->launcher != NULL)
 		SetLatch(vs_workers->launcher);
 	LWLockRelease(&vs_workers->lock);

@@ -306,15 +306,17 @@ reap(int slotno, TimestampTz now)
 	failed = copy.state != VS_SLOT_EXITED || copy.outcome == VS_OUTCOME_DIED;
 	if (!failed && copy.outcome == VS_OUTCOME_ABSENT)
 	{
-		/* unless somebody has just asked to look again */
-		db->presence = VS_ABSENT;
+		/* unless somebody has asked to look again since it started */
+		db->presence = copy.outdated ? VS_UNKNOWN : VS_ABSENT;
 		db->probed_at = now;
 	}
 	else if (!failed && copy.outcome == VS_OUTCOME_UNUSABLE)
 		db->not_before = TimestampTzPlusMilliseconds(now, MAX_RESTART_DELAY);
 	else if (failed && !TimestampDifferenceExceeds(copy.started_at, now, 10 * RESTART_DELAY))
 	{
-		db->delay = Min(Max(RESTART_DELAY, db->delay * 2), MAX_RESTART_DELAY);
+		/* several that died together count once */
+		if (db->not_before <= now)
+			db->delay = Min(Max(RESTART_DELAY, db->delay * 2), MAX_RESTART_DELAY);
 		db->not_before = TimestampTzPlusMilliseconds(now, db->delay);
 	}
 	else

@@ -106,7 +106,7 @@ right('kill -9 of the launcher');
 my $writer = $node->background_psql('postgres', on_error_stop => 0);
 my $pid = $writer->query_safe('SELECT pg_backend_pid()');
 $writer->query_safe(
-	'BEGIN; INSERT INTO log SELECT 1, 1 FROM generate_series(1, 1000); UPDATE src SET v = 0');
+	'BEGIN; INSERT INTO log SELECT 1, 1 FROM generate_series(1, 1000); UPDATE src SET v = 0 WHERE id < 7');
 change();
 oracle($node, 'postgres', 'while a transaction is open',
 	totals => { 'SELECT sum(count) FROM log_totals' => $count });
@@ -165,7 +165,7 @@ for my $i (1 .. 4)
 	else
 	{
 		kill_9($node, $i == 3 ? value($node, 'postgres',
-				q{min(pid) FROM pg_stat_activity WHERE application_name = 'pgbench'})
+				q{min(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()})
 			: process_id('worker'));
 	}
 	$storm->finish;

@@ -14,9 +14,9 @@ my $count = 1000;
 
 $node->safe_psql('postgres', <<'END');
 CREATE TABLE src (id serial PRIMARY KEY, g int, v int) WITH (autovacuum_enabled = off);
-CREATE TABLE log (g int, v int);
+CREATE TABLE log (id serial, g int, v int);
 INSERT INTO src (g, v) SELECT i % 10, i FROM generate_series(1, 1000) i;
-INSERT INTO log SELECT i % 10, 1 FROM generate_series(1, 1000) i;
+INSERT INTO log (g, v) SELECT i % 10, 1 FROM generate_series(1, 1000) i;
 CREATE TABLE totals WITH (velostream.continuous) AS
 	SELECT g, count(*), sum(v) FROM src GROUP BY g;
 CREATE TABLE log_totals WITH (velostream.continuous, velostream.source_mode = append) AS
@@ -37,8 +37,8 @@ sub change
 UPDATE src SET v = v + 1 WHERE id % 10 = 1;
 DELETE FROM src WHERE id % 10 = 2;
 INSERT INTO src (g, v) SELECT 3, 1 FROM generate_series(1, 50) i;
-INSERT INTO log SELECT i % 10, 1 FROM generate_series(1, 100) i;
-DELETE FROM log WHERE ctid IN (SELECT ctid FROM log LIMIT 50);
+INSERT INTO log (g, v) SELECT i % 10, 1 FROM generate_series(1, 100) i;
+DELETE FROM log WHERE id IN (SELECT id FROM log ORDER BY id LIMIT 50);
 END
 	$count += 100;
 	return;

@@ -159,17 +159,16 @@ is(value($node, 'postgres', q{count(*) FROM pg_stat_activity WHERE backend_type 
 is(value($node, 'postgres', q{count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'}),
 	0, 'nor a transaction');
 
-# nowhere to start a worker
-$node->append_conf('postgresql.conf', 'max_worker_processes = 2');
+# nowhere to start a worker: two places are taken by launchers, one by PostgreSQL's own
+$node->append_conf('postgresql.conf', 'max_worker_processes = 3');
 my $offset = -s $node->logfile;
 $node->restart;
-$node->wait_for_log(qr/out of background worker slots|max_worker_processes/, $offset)
-  if scalar(workers($node, 'postgres')) == 0;
+$node->wait_for_log(qr/out of background worker slots/, $offset);
 install($node, 'postgres');
 $node->safe_psql('postgres', 'CREATE DATABASE more');
 install($node, 'more');
 right('one worker has to do');
-$node->append_conf('postgresql.conf', 'max_worker_processes = 1');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 2');
 $node->restart;
 change();
 ($rc, $out, $err) = $node->psql('postgres', q{SELECT velostream.wait('totals', timeout => '10s')});
