@@ -24,6 +24,10 @@ CREATE TABLE velostream.query (
 	on_error	"char" NOT NULL CHECK (on_error IN ('r', 'd', 's')),		--  6: VsOnError
 	status		"char" NOT NULL CHECK (status IN ('r', 'p', 's')),			--  7: VsStatus
 	with_data	boolean NOT NULL,		--  8: false: WITH NO DATA
+	error		text,					--  9: that stopped it; 9 to 12 are null while it runs
+	error_sqlstate text,				-- 10
+	error_context text,					-- 11
+	stopped_at	timestamptz,			-- 12
 	PRIMARY KEY (output)
 ) USING heap;
 COMMENT ON TABLE velostream.query IS 'continuous queries: their objects and options; see the view velostream.queries';
@@ -59,6 +63,7 @@ CREATE TABLE velostream.frontier (
 	dead		bigint NOT NULL,		-- 24
 	rebuilds	bigint NOT NULL,		-- 25
 	busy_us		bigint NOT NULL,		-- 26
+	horizon		pg_lsn NOT NULL,		-- 27: life of the slot that holds it: where the WAL was when it was made
 	PRIMARY KEY (output)
 ) USING heap WITH (fillfactor = 20, vacuum_truncate = off);
 COMMENT ON TABLE velostream.frontier IS 'how far each continuous query has read its sources, and its counters; see the view velostream.stat_queries';
@@ -104,6 +109,15 @@ AS 'MODULE_PATHNAME', 'velostream_row_hash';
 
 COMMENT ON FUNCTION velostream.row_hash(VARIADIC "any") IS
 'hash of a row: values of the same bytes, however they are stored, have the same hash';
+
+-- Cheap, to be the first of all conditions.
+CREATE FUNCTION velostream.is_dead_letter(source oid, ctid tid, xmin xid)
+RETURNS boolean
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE COST 0.0001
+AS 'MODULE_PATHNAME', 'velostream_is_dead_letter';
+
+COMMENT ON FUNCTION velostream.is_dead_letter(oid, tid, xid) IS
+'in a batch: is this row of a source a dead letter of the query?  Used by velostream itself';
 
 CREATE FUNCTION velostream.guard()
 RETURNS trigger
@@ -249,11 +263,11 @@ SELECT q.output AS query,
 	CASE WHEN f.rebuild THEN f.rebuild_reason END AS rebuild_reason,
 	clock_timestamp() - coalesce(x.frontier_time, f.updated_at) AS lag,
 	x.failures,
-	x.message AS last_error,
-	x.sqlstate,
-	x.context AS error_context,
-	x.failed_at,
-	x.retry_at
+	coalesce(x.message, q.error) AS last_error,
+	coalesce(x.sqlstate, q.error_sqlstate) AS sqlstate,
+	CASE WHEN x.message IS NULL THEN q.error_context ELSE x.context END AS error_context,
+	coalesce(x.failed_at, q.stopped_at) AS failed_at,
+	CASE WHEN q.status = 'r' THEN x.retry_at END AS retry_at
 FROM velostream.query q
 	JOIN pg_class c ON c.oid = q.output
 	JOIN pg_namespace n ON n.oid = c.relnamespace

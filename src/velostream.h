@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #define VS_EXTENSION_NAME	"velostream"
+#define VS_VERSION			"0.1.0"	/* of the extension's objects: default_version in velostream.control */
 #define VS_SCHEMA_NAME		"velostream"
 
 /* The values of these enums are what the catalog table stores ("char"). */

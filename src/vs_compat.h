@@ -99,4 +99,14 @@ vs_make_file(Oid tablespace, Oid database, Oid number)
 	ReplicationSlotCreate(name, false, persistency, false)
 #endif
 
+/*
+ * Transactions with an xid that have ended so far.  Read without a lock: a
+ * single aligned word, of which any recent value will do.
+ */
+#if PG_VERSION_NUM >= 170000
+#define vs_xact_completion_count() (TransamVariables->xactCompletionCount)
+#else
+#define vs_xact_completion_count() (ShmemVariableCache->xactCompletionCount)
+#endif
+
 #endif							/* VS_COMPAT_H */

@@ -44,7 +44,7 @@ sub indent
 	$source =~ s!^([ \t]*)//(.*)$!$1/* $2 */!gm;
 	$source =~ s!/\* +---!/*---X_X!g;
 	spew("$tmp/x.c", $source);
-	my $errors = `pg_bsd_indent $options -U$tmp/typedefs $tmp/x.c 2>&1`;
+	my $errors = `cd $tmp && pg_bsd_indent $options -U$tmp/typedefs x.c 2>&1`; # leaves x.c.BAK there
 	die "pg_bsd_indent: $errors\n" if $? || $errors ne '';
 	$source = slurp("$tmp/x.c");
 	$source =~ s!/\*---X_X!/* ---!g;
@@ -62,6 +62,8 @@ foreach my $file (sort @files)
 {
 	my $old = slurp($file);
 	my $new = eval { indent($old) };
+	# a comment that was broken into lines is filled by the next pass
+	for (my $pass = 0; !$check && defined $new && $pass < 4; $pass++) { $new = indent($new) }
 	if (!defined $new)
 	{
 		print "$file: $@";

@@ -74,6 +74,13 @@ extern void vs_delta_last_row(VsDelta *delta, Oid *relid, ItemPointer tid,
 							  TransactionId *xmin, int *weight,
 							  TupleTableSlot **slot);
 
+/*
+ * Versions that no execution delivers, whichever way they go: those of dead
+ * letters.  They keep their ordinals.
+ */
+extern void vs_delta_bury(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin);
+extern bool vs_delta_is_dead(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin);
+
 /* Counters of the executions so far (window-skipped rows are not in them). */
 typedef struct VsDeltaCounters
 {
@@ -97,9 +104,11 @@ extern bool vs_capture_unflushed(void);	/* WAL was written that no hints can be 
 
 /* The horizon contract: one physical slot per database. */
 extern void vs_horizon_ensure(void);	/* create this database's slot if there is none */
-extern void vs_horizon_lower(FullTransactionId xmin);	/* hold at least this, now */
-extern void vs_horizon_advance(FullTransactionId xmin); /* all frontiers are at or past this */
-extern bool vs_horizon_holds(FullTransactionId xmin);	/* was xmin held without a gap? */
+extern XLogRecPtr vs_horizon_lower(FullTransactionId xmin); /* hold at least this, now; returns the slot's life */
+extern bool vs_horizon_try_lock(void);	/* before all frontiers are looked at ... */
+extern void vs_horizon_advance(FullTransactionId xmin); /* ... and are found to be at or past this */
+extern void vs_horizon_unlock(void);
+extern bool vs_horizon_holds(FullTransactionId xmin, XLogRecPtr life);	/* was xmin held, ever since that life? */
 extern void vs_horizon_drop(Oid dbid);	/* database or extension is gone */
 extern List *vs_horizon_databases(void);	/* OIDs for which slots exist */
 

@@ -46,6 +46,7 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_inherits.h"
 #include "executor/tuptable.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
 #include "storage/bufmgr.h"
@@ -59,6 +60,8 @@
 #include "utils/wait_event.h"
 
 static VsDelta *active_delta = NULL;
+
+PG_FUNCTION_INFO_V1(velostream_is_dead_letter);
 static int	active_level = 0;	/* transaction nesting when it was activated */
 
 static bool planning = false;
@@ -119,6 +122,8 @@ vs_delta_begin(Oid output, const VsFrontier *from, VsSourceMode mode,
 		delta->s1 = vs_snapshot_restore(from->snapshot);
 	}
 	add_leaves(delta, leaves);
+	if (delta->s1 != NULL)
+		delta->frontier->horizon = from->horizon;
 	delta->rebuild_reason = find_rebuild_reason(delta, from);
 	if (delta->rebuild_reason == NULL)
 		collect_pages(delta, output, from);
@@ -178,7 +183,7 @@ vs_delta_frontier(VsDelta *delta)
 	Assert(delta->rebuild_reason == NULL);
 
 	if (delta->s1 != NULL && delta->mode == VS_SOURCE_CHANGES &&
-		!vs_horizon_holds(delta->from_xmin))
+		!vs_horizon_holds(delta->from_xmin, delta->frontier->horizon))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("old row versions may have been removed while they were read"),
@@ -281,6 +286,71 @@ vs_delta_last_row(VsDelta *delta, Oid *relid, ItemPointer tid,
 		ReleaseBuffer(buffer);
 	}
 	table_close(rel, NoLock);
+}
+
+/* Identity of a row version.  Compared as bytes: zero what is between. */
+typedef struct DeadVersion
+{
+	Oid			relid;
+	TransactionId xmin;
+	ItemPointerData tid;
+} DeadVersion;
+
+static DeadVersion
+dead_version(Oid relid, ItemPointer tid, TransactionId xmin)
+{
+	DeadVersion version;
+
+	memset(&version, 0, sizeof(version));
+	version.relid = relid;
+	version.xmin = xmin;
+	version.tid = *tid;
+	return version;
+}
+
+void
+vs_delta_bury(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
+{
+	DeadVersion version = dead_version(relid, tid, xmin);
+
+	if (delta->dead == NULL)
+	{
+		HASHCTL		ctl = {
+			.keysize = sizeof(DeadVersion),
+			.entrysize = sizeof(DeadVersion),
+			.hcxt = delta->context
+		};
+
+		delta->dead = hash_create("velostream dead letters", 64, &ctl,
+								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	(void) hash_search(delta->dead, &version, HASH_ENTER, NULL);
+}
+
+bool
+vs_delta_is_dead(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
+{
+	DeadVersion version;
+
+	if (delta->dead == NULL)
+		return false;
+	version = dead_version(relid, tid, xmin);
+	return hash_search(delta->dead, &version, HASH_FIND, NULL) != NULL;
+}
+
+/*
+ * velostream.is_dead_letter(source oid, ctid tid, xmin xid) RETURNS boolean
+ *
+ * In a batch of a query: is this row one of its dead letters?  Groups that are
+ * computed again from their source leave these rows out.
+ */
+Datum
+velostream_is_dead_letter(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(active_delta != NULL &&
+				   vs_delta_is_dead(active_delta, PG_GETARG_OID(0),
+									(ItemPointer) PG_GETARG_POINTER(1),
+									PG_GETARG_TRANSACTIONID(2)));
 }
 
 /*
@@ -437,7 +507,7 @@ find_rebuild_reason(VsDelta *delta, const VsFrontier *from)
 	if (delta->s1 == NULL)
 		return NULL;
 
-	if (!vs_horizon_holds(delta->from_xmin))
+	if (!vs_horizon_holds(delta->from_xmin, from->horizon))
 	{
 		if (delta->mode == VS_SOURCE_CHANGES)
 			return _("old row versions were not held back from VACUUM");

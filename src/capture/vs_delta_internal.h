@@ -89,6 +89,8 @@ struct VsDelta
 	int			nrunning;		/* scans that have begun, not come to an end */
 	bool		cut;			/* some scan was ended by the window */
 
+	HTAB	   *dead;			/* row versions not to be delivered, or NULL */
+
 	/* the row delivered last */
 	uint64		next_ordinal;
 	VsLeaf	   *last_leaf;		/* NULL: none yet */

@@ -420,19 +420,24 @@ next_row(ScanState *ss)
 	ItemId		lp;
 	int			code;
 
-	if (state->row >= state->limit && !next_rows(state))
-		return ExecClearTuple(slot);
-	code = reader->rows[state->row++];
+	do
+	{
+		if (state->row >= state->limit && !next_rows(state))
+			return ExecClearTuple(slot);
+		code = reader->rows[state->row++];
 
-	page = BufferGetPage(reader->buffer);
-	dslot->weight = code > 0 ? 1 : -1;
-	code = abs(code);
-	lp = PageGetItemId(page, code);
-	Assert(ItemIdIsNormal(lp));
-	tuple->t_data = (HeapTupleHeader) PageGetItem(page, lp);
-	tuple->t_len = ItemIdGetLength(lp);
-	tuple->t_tableOid = reader->leaf->relid;
-	ItemPointerSet(&tuple->t_self, reader->block, code);
+		page = BufferGetPage(reader->buffer);
+		dslot->weight = code > 0 ? 1 : -1;
+		code = abs(code);
+		lp = PageGetItemId(page, code);
+		Assert(ItemIdIsNormal(lp));
+		tuple->t_data = (HeapTupleHeader) PageGetItem(page, lp);
+		tuple->t_len = ItemIdGetLength(lp);
+		tuple->t_tableOid = reader->leaf->relid;
+		ItemPointerSet(&tuple->t_self, reader->block, code);
+	} while (unlikely(delta->dead != NULL) &&
+			 vs_delta_is_dead(delta, tuple->t_tableOid, &tuple->t_self,
+							  HeapTupleHeaderGetRawXmin(tuple->t_data)));
 
 	/* what ExecStoreBufferHeapTuple does, for its own kind of slot only */
 	if (dslot->base.buffer != reader->buffer || TTS_SHOULDFREE(slot))

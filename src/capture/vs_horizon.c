@@ -15,7 +15,22 @@
  * which holds more than needed; and what VACUUM removed in between it removed
  * after the newer frontier was committed.
  *
- * A slot is changed without acquiring it, under its mutex; it is acquired
+ * A slot may be dropped by hand, or be lost with a base backup or a copied
+ * database, and be made again with an xmin that says nothing about what went
+ * away in between.  So each has a "life": the place in the WAL where it began
+ * to hold something.  It is stored in the slot itself, in a field that only
+ * logical slots use, and so is on disk if and only if the xmin is.  A frontier
+ * is stored with the life of the slot that held it when it was made, and is
+ * held if the slot still has that life: after whatever happened between the
+ * making of a slot and the commit of a frontier, at worst it is not.
+ *
+ * Everything that changes a slot's xmin does so under a heavyweight lock of
+ * the database.  It covers looking at all frontiers and advancing to the
+ * oldest, so that a process that lowers the horizon comes before or after that.
+ * It is held for moments only, and nothing else is locked while it is held,
+ * but the slot and the contexts.
+ *
+ * A slot is advanced without acquiring it, under its mutex; it is acquired
  * only to be saved at once.
  *
  *-------------------------------------------------------------------------
@@ -38,13 +53,24 @@
 /* Advisory locks of users have 1 or 2 here. */
 #define LOCKTAG_FIELD4		3
 
+/* Where a slot keeps its life: two_phase_at means something with two_phase only. */
+#define SLOT_LIFE(slot)		((slot)->data.two_phase_at)
+
+typedef struct SlotState
+{
+	TransactionId xmin;			/* Invalid: it holds nothing */
+	XLogRecPtr	life;			/* Invalid: it was not made by us */
+} SlotState;
+
 static void slot_name(Oid dbid, char *name);
-static TransactionId slot_xmin(Oid dbid, bool *exists);
+static bool read_slot(Oid dbid, SlotState *state);
+static bool slot_holds(const SlotState *state);
+static XLogRecPtr hold_from(TransactionId xmin);
 static void check_slot_available(void);
 static void create_slot(const char *name, TransactionId xmin);
 static void lower_slot(const char *name, TransactionId xmin);
 static void set_slot_xmin(ReplicationSlot *slot, TransactionId xmin);
-static void lock_slot_changes(LOCKTAG *tag);
+static void lock_tag(LOCKTAG *tag);
 
 /*
  * vs_horizon_ensure: create this database's slot if there is none, holding
@@ -53,64 +79,76 @@ static void lock_slot_changes(LOCKTAG *tag);
 void
 vs_horizon_ensure(void)
 {
-	char		name[NAMEDATALEN];
+	SlotState	state;
 	Snapshot	snapshot;
 	LOCKTAG		tag;
-	bool		exists;
 
-	if (TransactionIdIsValid(slot_xmin(MyDatabaseId, &exists)))
+	if (read_slot(MyDatabaseId, &state) && slot_holds(&state))
 		return;
 
-	lock_slot_changes(&tag);
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	if (!TransactionIdIsValid(slot_xmin(MyDatabaseId, &exists)))
+	lock_tag(&tag);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	if (!read_slot(MyDatabaseId, &state) || !slot_holds(&state))
 	{
-		slot_name(MyDatabaseId, name);
-		if (exists)
-			lower_slot(name, MyProc->xmin);
-		else
-		{
-			check_slot_available();
-			create_slot(name, MyProc->xmin);
-		}
+		snapshot = RegisterSnapshot(GetLatestSnapshot());
+		(void) hold_from(MyProc->xmin);
+		UnregisterSnapshot(snapshot);
 	}
-	UnregisterSnapshot(snapshot);
 	LockRelease(&tag, ExclusiveLock, false);
 }
 
 /*
- * vs_horizon_lower: hold everything from "xmin" on, from now on.
+ * vs_horizon_lower: hold everything from "xmin" on, from now on.  Returns the
+ * life of the slot that does.
  *
  * The caller has a snapshot with this xmin or an older one.  The slot is made
  * if there is none, and saved, if it had to be changed.
  */
-void
+XLogRecPtr
 vs_horizon_lower(FullTransactionId xmin)
 {
 	TransactionId wanted = XidFromFullTransactionId(xmin);
-	TransactionId current;
-	char		name[NAMEDATALEN];
+	XLogRecPtr	life;
 	LOCKTAG		tag;
-	bool		exists;
 
 	if (!TransactionIdIsValid(MyProc->xmin) ||
 		TransactionIdPrecedes(wanted, MyProc->xmin))
 		elog(ERROR, "no snapshot holds transaction ID %u", wanted);
 
-	vs_horizon_ensure();
-	current = slot_xmin(MyDatabaseId, &exists);
-	if (TransactionIdIsValid(current) && TransactionIdPrecedesOrEquals(current, wanted))
-		return;
+	lock_tag(&tag);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	life = hold_from(wanted);
+	LockRelease(&tag, ExclusiveLock, false);
+	return life;
+}
 
-	lock_slot_changes(&tag);
-	slot_name(MyDatabaseId, name);
-	lower_slot(name, wanted);
+/*
+ * vs_horizon_try_lock: let nobody else move this database's horizon until
+ * vs_horizon_unlock, or the end of the transaction.  False if another process
+ * is about to.
+ */
+bool
+vs_horizon_try_lock(void)
+{
+	LOCKTAG		tag;
+
+	lock_tag(&tag);
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+vs_horizon_unlock(void)
+{
+	LOCKTAG		tag;
+
+	lock_tag(&tag);
 	LockRelease(&tag, ExclusiveLock, false);
 }
 
 /*
  * vs_horizon_advance: everything before "xmin" is no longer needed.
  *
+ * The caller has had the lock of vs_horizon_try_lock since before it looked.
  * Does nothing when the slot is gone or is ahead already.  The new value
  * reaches the disk with the next checkpoint.
  */
@@ -147,18 +185,16 @@ vs_horizon_advance(FullTransactionId xmin)
 /*
  * vs_horizon_holds: is everything from "xmin" on still there?
  *
- * Provided that the slot was lowered to this or an older xmin when the
- * frontier was made: a slot made anew since then has a later one.
+ * "life" is what vs_horizon_lower returned for this or an older xmin.
  */
 bool
-vs_horizon_holds(FullTransactionId xmin)
+vs_horizon_holds(FullTransactionId xmin, XLogRecPtr life)
 {
-	bool		exists;
-	TransactionId current = slot_xmin(MyDatabaseId, &exists);
+	SlotState	state;
 
-	if (!TransactionIdIsValid(current))
+	if (!read_slot(MyDatabaseId, &state) || !slot_holds(&state) || state.life != life)
 		return false;
-	return FullTransactionIdPrecedesOrEquals(vs_full_xid(current, ReadNextFullTransactionId()),
+	return FullTransactionIdPrecedesOrEquals(vs_full_xid(state.xmin, ReadNextFullTransactionId()),
 											 xmin);
 }
 
@@ -228,30 +264,62 @@ slot_name(Oid dbid, char *name)
 	snprintf(name, NAMEDATALEN, SLOT_PREFIX "%u", dbid);
 }
 
-/*
- * What the database's slot holds; Invalid when there is no slot or it holds
- * nothing.
- */
-static TransactionId
-slot_xmin(Oid dbid, bool *exists)
+/* What the database's slot holds; false if there is none. */
+static bool
+read_slot(Oid dbid, SlotState *state)
 {
-	TransactionId xmin = InvalidTransactionId;
 	ReplicationSlot *slot;
 	char		name[NAMEDATALEN];
 
+	state->xmin = InvalidTransactionId;
+	state->life = InvalidXLogRecPtr;
 	slot_name(dbid, name);
 	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
 	slot = SearchNamedReplicationSlot(name, false);
-	*exists = (slot != NULL);
 	if (slot != NULL)
 	{
 		SpinLockAcquire(&slot->mutex);
 		if (!VS_SLOT_INVALIDATED(slot))
-			xmin = slot->data.xmin;
+		{
+			state->xmin = slot->data.xmin;
+			state->life = SLOT_LIFE(slot);
+		}
 		SpinLockRelease(&slot->mutex);
 	}
 	LWLockRelease(ReplicationSlotControlLock);
-	return xmin;
+	return slot != NULL;
+}
+
+static bool
+slot_holds(const SlotState *state)
+{
+	return TransactionIdIsValid(state->xmin) && !XLogRecPtrIsInvalid(state->life);
+}
+
+/*
+ * Make the slot hold everything from "xmin" on, if it does not yet, and
+ * return its life.  The caller has the lock of lock_tag, and a snapshot.
+ */
+static XLogRecPtr
+hold_from(TransactionId xmin)
+{
+	char		name[NAMEDATALEN];
+	SlotState	state;
+
+	slot_name(MyDatabaseId, name);
+	if (!read_slot(MyDatabaseId, &state))
+	{
+		check_slot_available();
+		create_slot(name, xmin);
+	}
+	else if (!slot_holds(&state) || TransactionIdPrecedes(xmin, state.xmin))
+		lower_slot(name, xmin);
+	else
+		return state.life;
+
+	/* dropped again already: of no life, and so nothing is held */
+	(void) read_slot(MyDatabaseId, &state);
+	return state.life;
 }
 
 /*
@@ -311,20 +379,18 @@ create_slot(const char *name, TransactionId xmin)
 
 /*
  * Lower the xmin of an existing slot, unless it is low enough by now, and
- * save it.  The caller holds the lock of lock_slot_changes.
+ * save it.  The caller holds the lock of lock_tag.
  */
 static void
 lower_slot(const char *name, TransactionId xmin)
 {
 	PG_TRY();
 	{
-		TransactionId current;
+		SlotState	state;
 
 		ReplicationSlotAcquire(name, false);
-		SpinLockAcquire(&MyReplicationSlot->mutex);
-		current = MyReplicationSlot->data.xmin;
-		SpinLockRelease(&MyReplicationSlot->mutex);
-		if (!TransactionIdIsValid(current) || TransactionIdPrecedes(xmin, current))
+		(void) read_slot(MyDatabaseId, &state);
+		if (!slot_holds(&state) || TransactionIdPrecedes(xmin, state.xmin))
 			set_slot_xmin(MyReplicationSlot, xmin);
 		ReplicationSlotMarkDirty();
 		ReplicationSlotSave();
@@ -340,15 +406,20 @@ lower_slot(const char *name, TransactionId xmin)
 }
 
 /*
- * Set the xmin and make it count.  Another process that is just computing the
- * least xmin of all slots must not overlook it, so keep them all out.
+ * Set the xmin and make it count; if the slot held nothing so far, a new life
+ * begins.  Another process that is just computing the least xmin of all slots
+ * must not overlook it, so keep them all out.
  */
 static void
 set_slot_xmin(ReplicationSlot *slot, TransactionId xmin)
 {
+	XLogRecPtr	now = GetXLogInsertRecPtr();
+
 	LWLockAcquire(ReplicationSlotControlLock, LW_EXCLUSIVE);
 	LWLockAcquire(ProcArrayLock, LW_EXCLUSIVE);
 	SpinLockAcquire(&slot->mutex);
+	if (!TransactionIdIsValid(slot->data.xmin) || XLogRecPtrIsInvalid(SLOT_LIFE(slot)))
+		SLOT_LIFE(slot) = now;
 	slot->data.xmin = xmin;
 	slot->effective_xmin = xmin;
 	SpinLockRelease(&slot->mutex);
@@ -357,12 +428,9 @@ set_slot_xmin(ReplicationSlot *slot, TransactionId xmin)
 	LWLockRelease(ReplicationSlotControlLock);
 }
 
-/*
- * One process at a time creates or lowers a database's slot.
- */
+/* One process of a database at a time changes its slot. */
 static void
-lock_slot_changes(LOCKTAG *tag)
+lock_tag(LOCKTAG *tag)
 {
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, 0, 0, LOCKTAG_FIELD4);
-	(void) LockAcquire(tag, ExclusiveLock, false, false);
 }

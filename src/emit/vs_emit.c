@@ -94,6 +94,18 @@ vs_emit_update(VsRun *run, ItemPointer tid, const Datum *values, const bool *nul
 }
 
 /*
+ * A row of a table with new values that are known to differ from its old ones,
+ * where nothing else wants to know these.
+ */
+void
+vs_emit_replace(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls)
+{
+	set_columns(run, values, nulls);
+	vs_target_update(run->output, tid);
+	emitted(run, 'u', run->output->slot);
+}
+
+/*
  * A row that is no more.  For a table, output->oldslot holds it; for a stream
  * values are its last ones.
  */

@@ -28,6 +28,9 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+/* A page with less free space than this is pruned before an update. */
+#define PRUNE_FREE_SPACE	(BLCKSZ / 8)
+
 static void open_executor(VsTarget *target, Snapshot snapshot);
 static void prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locator);
 static void prepare_defaults(VsTarget *target);
@@ -50,6 +53,12 @@ vs_target_begin(Oid relid, int ncolumns, List *lookup, bool image,
 	target->oldslot = table_slot_create(target->rel, NULL);
 	prepare_lookup(target, lookup, image, locator);
 	prepare_defaults(target);
+	target->blind_updates = target->rel->trigdesc == NULL ||
+		!(target->rel->trigdesc->trig_update_before_row ||
+		  target->rel->trigdesc->trig_update_after_row ||
+		  target->rel->trigdesc->trig_update_instead_row);
+	if (RelationGetNumberOfAttributes(target->rel) != ncolumns)
+		target->blind_updates = false;
 	return target;
 }
 
@@ -71,6 +80,13 @@ open_executor(VsTarget *target, Snapshot snapshot)
 	target->estate = estate;
 	target->relinfo = makeNode(ResultRelInfo);
 	InitResultRelInfo(target->relinfo, target->rel, 1, NULL, 0);
+	/* the only ones that can be there guard the table against others */
+	if (target->relinfo->ri_TrigDesc)
+	{
+		target->relinfo->ri_TrigDesc->trig_insert_before_row = false;
+		target->relinfo->ri_TrigDesc->trig_update_before_row = false;
+		target->relinfo->ri_TrigDesc->trig_delete_before_row = false;
+	}
 	ExecOpenIndices(target->relinfo, false);
 	EvalPlanQualInit(&target->epqstate, estate, NULL, NIL, -1);
 	AfterTriggerBeginQuery();
@@ -215,9 +231,10 @@ fill_user_columns(VsTarget *target, bool update)
 }
 
 /*
- * Give a page the chance to get rid of dead versions, as any scan would: rows
- * that are found by TID alone would otherwise never meet it, their pages stay
- * full, and no update could be HOT.
+ * Give a page that is nearly full the chance to get rid of dead versions, as
+ * any scan would: rows that are found by TID alone would otherwise never meet
+ * it, their pages stay full, and no update could be HOT.  (PostgreSQL's own
+ * threshold follows the fill factor, which is low here so that this is rare.)
  */
 void
 vs_target_prune(VsTarget *target, ItemPointer tid)
@@ -226,7 +243,9 @@ vs_target_prune(VsTarget *target, ItemPointer tid)
 
 	ExecClearTuple(target->oldslot);	/* its pin would be in the way */
 	buffer = ReadBuffer(target->rel, ItemPointerGetBlockNumber(tid));
-	heap_page_prune_opt(target->rel, buffer);
+	/* as in heap_page_prune_opt, a look without lock will do */
+	if (PageGetHeapFreeSpace(BufferGetPage(buffer)) < PRUNE_FREE_SPACE)
+		heap_page_prune_opt(target->rel, buffer);
 	ReleaseBuffer(buffer);
 }
 

@@ -26,6 +26,8 @@ typedef struct VsTarget
 	ResultRelInfo *relinfo;
 	EPQState	epqstate;
 	int			ncolumns;		/* columns that we write: 1 .. ncolumns */
+	bool		blind_updates;	/* an update needs to know nothing of the old row: no
+								 * other columns, no row triggers */
 	TupleTableSlot *slot;		/* the row to write: columns 1 .. ncolumns are set by the caller */
 	TupleTableSlot *oldslot;	/* the row found by fetch or find */
 

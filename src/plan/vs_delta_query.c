@@ -30,6 +30,7 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "optimizer/tlist.h"
+#include "parser/parse_func.h"
 #include "parser/parse_oper.h"
 #include "parser/parsetree.h"
 #include "plan/vs_plan.h"
@@ -40,11 +41,13 @@
 
 static Query *groups_query(VsPlan *plan, bool change);
 static Query *rows_query(VsPlan *plan, bool change);
+static void leave_out_dead(Query *query);
 static Query *recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys);
 static Expr *add_weight(Query *query);
 static List *add_partial(List *tlist, Aggref *aggref, Expr *weight, int sign);
 static Expr *hide_column(Expr *expr);
 static PlannedStmt *plan_over_delta(VsPlan *plan, Query *query, bool change);
+static void check_leaves(VsPlan *plan, PlannedStmt *stmt);
 static void split_aggregates(PlannedStmt *stmt);
 
 /* The plan for a delta in which no row has the weight -1. */
@@ -98,6 +101,7 @@ vs_plan_recompute(VsPlan *plan, Bitmapset *null_keys, double nkeys)
 
 	query = recompute_query(plan, null_keys, nkeys);
 	stmt = planner(query, NULL, 0, NULL);
+	check_leaves(plan, stmt);
 	split_aggregates(stmt);
 
 	old = MemoryContextSwitchTo(plan->context);
@@ -248,6 +252,8 @@ recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys)
 	RangeTblRef *ref = makeNode(RangeTblRef);
 	List	   *quals = NIL;
 
+	if (plan->entry.on_error == VS_ON_ERROR_DEAD_LETTER)
+		leave_out_dead(query);
 	if (plan->nkeys == 0)
 		return query;
 
@@ -299,6 +305,41 @@ recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys)
 }
 
 /*
+ * Leave the rows that are dead letters out, before anything is computed from
+ * them: where there are policies, these come after it, and among the
+ * conditions of WHERE it is the cheapest.
+ */
+static void
+leave_out_dead(Query *query)
+{
+	Index		rtindex;
+	RangeTblEntry *rte = vs_query_source_rte(query, &rtindex);
+	Oid			argtypes[] = {OIDOID, TIDOID, XIDOID};
+	List	   *args;
+	Expr	   *qual;
+	Node	   *where = query->jointree->quals;
+
+	if (rte->rtekind != RTE_RELATION)
+	{
+		leave_out_dead(rte->subquery);
+		return;
+	}
+	args = list_make3(makeVar(rtindex, TableOidAttributeNumber, OIDOID, -1, InvalidOid, 0),
+					  makeVar(rtindex, SelfItemPointerAttributeNumber, TIDOID, -1, InvalidOid, 0),
+					  makeVar(rtindex, MinTransactionIdAttributeNumber, XIDOID, -1, InvalidOid, 0));
+	qual = (Expr *) makeFuncExpr(LookupFuncName(list_make2(makeString(VS_SCHEMA_NAME),
+														   makeString("is_dead_letter")),
+												lengthof(argtypes), argtypes, false),
+								 BOOLOID, args, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	qual = makeBoolExpr(NOT_EXPR, list_make1(qual), -1);
+	if (rte->securityQuals != NIL)
+		rte->securityQuals = lcons(qual, rte->securityQuals);
+	else
+		query->jointree->quals = where ?
+			(Node *) make_and_qual((Node *) qual, where) : (Node *) qual;
+}
+
+/*
  * The weight of a row of the query's source, as an expression of that query's
  * level.  Views in between hand it up as one more column.
  */
@@ -338,6 +379,7 @@ plan_over_delta(VsPlan *plan, Query *query, bool change)
 	}
 	PG_END_TRY();
 
+	check_leaves(plan, stmt);
 	if (plan->strategy == VS_STRATEGY_GROUPS)
 		split_aggregates(stmt);
 	plan->planned_groups[change] = stmt->planTree->plan_rows;
@@ -345,6 +387,32 @@ plan_over_delta(VsPlan *plan, Query *query, bool change)
 	stmt = copyObject(stmt);
 	MemoryContextSwitchTo(old);
 	return stmt;
+}
+
+/*
+ * ATTACH PARTITION does not wait for our lock on the parent, so the planner
+ * may see a partition that the batch does not know: it would be read as a
+ * whole, now and once more by the next batch.
+ */
+static void
+check_leaves(VsPlan *plan, PlannedStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_RELATION && rte->relkind == RELKIND_RELATION &&
+			!list_member_oid(plan->leaves, rte->relid))
+		{
+			plan->valid = false;
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("partition \"%s\" was attached while a batch began",
+							get_rel_name(rte->relid))));
+		}
+	}
 }
 
 /* Make the Agg node of a plan deliver serialized transition values. */

@@ -55,11 +55,15 @@ velostream_explain(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("query must not be null")));
 	output = PG_GETARG_OID(0);
+	if (get_rel_name(output) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", output)));
 	if (!vs_registry_read(output, &entry))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("\"%s\" is not the output of a continuous query",
-						get_rel_name(output) ? get_rel_name(output) : "?"),
+						get_rel_name(output)),
 				 errhint("The view velostream.queries lists continuous queries.")));
 	if (!pg_class_ownercheck(output, GetUserId()) &&
 		!has_privs_of_role(GetUserId(), ROLE_PG_MONITOR))

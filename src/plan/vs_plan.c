@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/table.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
@@ -21,6 +22,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -49,6 +51,9 @@ static HTAB *PlanCache = NULL;
 static void read_query(VsPlan *plan);
 static Query *source_query(Query *query);
 static void find_leaves(VsPlan *plan);
+static void check_cycle(VsPlan *plan);
+static bool reads_relation(Oid relid, Oid target, List **seen);
+static bool names_relation(Node *node, List **relids);
 static void choose_strategy(VsPlan *plan);
 static void describe_keys(VsPlan *plan);
 static void describe_aggregates(VsPlan *plan);
@@ -62,6 +67,8 @@ static void set_key_type(VsKey *key, Node *expr);
  * The cache of plans
  * ----------
  */
+
+static void add_row_type(VsPlan *plan, Oid type);
 
 static bool
 lock_source(Oid relid, bool nowait)
@@ -206,6 +213,7 @@ read_query(VsPlan *plan)
 {
 	Query	   *query = vs_registry_query(plan->entry.view);
 	List	   *rewritten;
+	ListCell   *lc;
 	char	   *text;
 
 	/* the planner and the rewriter want locks on what the query names */
@@ -219,12 +227,47 @@ read_query(VsPlan *plan)
 	text = nodeToString(plan->query);
 	plan->fingerprint = DatumGetUInt64(hash_any_extended((unsigned char *) text,
 														 strlen(text), 0));
+	foreach(lc, plan->query->targetList)
+		add_row_type(plan, exprType((Node *) lfirst_node(TargetEntry, lc)->expr));
 	/* zero stands for "none yet" */
 	if (plan->fingerprint == 0)
 		plan->fingerprint = 1;
 	pfree(text);
 
 	plan->ncolumns = list_length(plan->query->targetList);
+}
+
+/*
+ * Columns of composite types are compared and hashed as these are now: when
+ * one gets or loses an attribute, rows that are there are not found any more.
+ * Adds it to the fingerprint.
+ */
+static void
+add_row_type(VsPlan *plan, Oid type)
+{
+	Oid			element;
+	Oid			relid;
+	Relation	rel;
+
+	type = getBaseType(type);
+	if (OidIsValid(element = get_element_type(type)))
+		add_row_type(plan, element);
+	relid = get_typ_typrelid(type);
+	if (!OidIsValid(relid))
+		return;
+
+	rel = relation_open(relid, AccessShareLock);
+	plan->relids = list_append_unique_oid(plan->relids, relid);
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+
+		plan->fingerprint = hash_combine64(plan->fingerprint,
+										   att->attisdropped ? 0 : att->atttypid);
+		if (!att->attisdropped)
+			add_row_type(plan, att->atttypid);
+	}
+	relation_close(rel, AccessShareLock);
 }
 
 /* The only range table entry of a query's FROM. */
@@ -269,6 +312,7 @@ find_leaves(VsPlan *plan)
 	Oid			constraint;
 
 	plan->source = rte->relid;
+	check_cycle(plan);
 	plan->source_has_key =
 		get_primary_key_attnos(rte->relid, true, &constraint) != NULL;
 	if (rte->inh)
@@ -302,6 +346,84 @@ find_leaves(VsPlan *plan)
 	plan->relids = lappend_oid(plan->relids, plan->entry.view);
 	if (OidIsValid(plan->entry.state))
 		plan->relids = lappend_oid(plan->relids, plan->entry.state);
+}
+
+/*
+ * When a query was created, its output was new.  But a view that is replaced
+ * later can make it read its own output, directly or through other queries.
+ */
+static void
+check_cycle(VsPlan *plan)
+{
+	List	   *seen = NIL;
+
+	if (reads_relation(plan->source, plan->entry.output, &seen))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("continuous query \"%s\" reads its own output",
+						get_rel_name(plan->entry.output)),
+				 plan->source == plan->entry.output ?
+				 errdetail("A view that it reads has been changed.") :
+				 errdetail("It reads \"%s\", which depends on it: a view has been changed.",
+						   get_rel_name(plan->source)),
+				 errhint("Change the view back with CREATE OR REPLACE VIEW, or drop the query.")));
+}
+
+/*
+ * Is this relation the target, or does it follow from it through views and
+ * queries?  The definitions are taken as they are stored, without row security.
+ */
+static bool
+reads_relation(Oid relid, Oid target, List **seen)
+{
+	Oid			view = relid;
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	if (relid == target)
+		return true;
+	if (list_member_oid(*seen, relid))
+		return false;
+	*seen = lappend_oid(*seen, relid);
+	check_stack_depth();
+
+	if (vs_registry_is_output(relid))
+	{
+		VsQueryEntry entry;
+
+		if (!vs_registry_read(relid, &entry))
+			return false;
+		view = entry.view;
+	}
+	if (get_rel_relkind(view) != RELKIND_VIEW)
+		return false;
+	(void) names_relation((Node *) vs_registry_query(view), &relids);
+	foreach(lc, relids)
+	{
+		if (reads_relation(lfirst_oid(lc), target, seen))
+			return true;
+	}
+	return false;
+}
+
+/* Collect the relations that a query names, in subqueries as well. */
+static bool
+names_relation(Node *node, List **relids)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_RELATION)
+			*relids = list_append_unique_oid(*relids, rte->relid);
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, names_relation, relids,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, names_relation, relids);
 }
 
 /*
@@ -475,10 +597,12 @@ static void
 describe_group_tuple(VsPlan *plan)
 {
 	int			natts = plan->nkeys + plan->naggs;
+	Aggref	   *count = vs_make_count();
 	bool		in_output;
 
 	plan->groupdesc = CreateTemplateTupleDesc(natts);
 	plan->group_output_attno = palloc0(sizeof(AttrNumber) * Max(natts, 1));
+	plan->shown_count = -1;
 	in_output = plan->entry.kind == VS_KIND_TABLE &&
 		plan->query->havingQual == NULL && natts > 0;
 
@@ -502,7 +626,11 @@ describe_group_tuple(VsPlan *plan)
 		TupleDescInitEntryCollation(plan->groupdesc, att + 1,
 									get_typcollation(agg->storetype));
 		if (agg->plain && tle != NULL && !tle->resjunk)
+		{
 			plan->group_output_attno[att] = tle->resno;
+			if (equal(agg->aggref, count))
+				plan->shown_count = i;
+		}
 		else
 			in_output = false;
 	}

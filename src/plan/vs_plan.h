@@ -68,6 +68,8 @@ typedef struct VsPlan
 								 * is empty (added to the query's own aggregates if need
 								 * be), or -1: no row ever goes */
 	bool		recompute;		/* some aggregate may need recomputation */
+	int			shown_count;	/* index of an unfiltered count(*) that is a column of
+								 * the output, or -1 */
 
 	/* The group tuple, as cache and state table hold it: keys, transition values. */
 	TupleDesc	groupdesc;

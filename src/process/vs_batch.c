@@ -43,22 +43,32 @@
  */
 #define IDLE_ADVANCE_US	INT64CONST(500000)
 
+/* Does this process run a batch? */
+static bool running = false;
+
 static void run_as_owner(VsBatch *batch, const VsQueryEntry *entry, VsBatchResult *result);
 static bool run_batch(VsBatch *batch);
+static void bury_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin);
 static void open_delta(VsBatch *batch);
 static void hold_horizon(VsBatch *batch);
 static void start_over(VsBatch *batch, const char *reason);
 static void clear_output(VsBatch *batch);
+static bool is_first(VsBatch *batch);
 static bool must_write_frontier(VsBatch *batch);
 static void write_frontier(VsBatch *batch, instr_time start);
 static VsRun *begin_run(VsBatch *batch);
 static void end_run(VsRun *run);
 static PlannedStmt *delta_plan(VsBatch *batch);
 
+bool
+vs_batch_running(void)
+{
+	return running;
+}
+
 void
 vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
 {
-	static bool running = false;
 	VsBatch		batch = {0};
 	VsQueryEntry entry;
 
@@ -192,12 +202,14 @@ run_batch(VsBatch *batch)
 
 	vs_delta_flush_at_once(batch->options->immediate_flush);
 	open_delta(batch);
-	if (batch->fresh)
+	if (batch->plan->entry.on_error == VS_ON_ERROR_DEAD_LETTER && !batch->fresh)
+		vs_dead_letter_scan(batch->outputid, bury_again, batch->delta);
+	if (batch->fresh || vs_delta_degraded(batch->delta))
 		hold_horizon(batch);
 	vs_context_progress(batch->shared, 0, vs_delta_pages_total(batch->delta));
 	vs_wait_point("delta-open");
 
-	if (batch->fresh || !vs_delta_is_empty(batch->delta))
+	if (batch->fresh || !vs_delta_is_empty(batch->delta) || is_first(batch))
 	{
 		vs_delta_activate(batch->delta);
 		batch->change = vs_delta_may_retract(batch->delta) &&
@@ -225,6 +237,13 @@ run_batch(VsBatch *batch)
 	vs_context_publish(batch->shared, batch->row.frontier.snapshot->xmin,
 					   batch->row.frontier.lsn, batch->row.updated_at);
 	return true;
+}
+
+/* A row that was never counted must not be taken away, either. */
+static void
+bury_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin)
+{
+	vs_delta_bury(arg, source, tid, xmin);
 }
 
 /* Find what differs; start over from nothing if the frontier is of no use. */
@@ -268,10 +287,9 @@ open_delta(VsBatch *batch)
 static void
 hold_horizon(VsBatch *batch)
 {
-	VsSnapshot *snapshot = vs_delta_frontier(batch->delta)->snapshot;
+	VsFrontier *frontier = vs_delta_frontier(batch->delta);
 
-	vs_horizon_ensure();
-	vs_horizon_lower(snapshot->xmin);
+	frontier->horizon = vs_horizon_lower(frontier->snapshot->xmin);
 }
 
 static void
@@ -285,6 +303,7 @@ start_over(VsBatch *batch, const char *reason)
 	clear_output(batch);
 	memset(&row->frontier, 0, sizeof(row->frontier));
 	vs_capture_forget(batch->outputid);
+	vs_dead_letter_clear(batch->outputid);	/* each gets another chance */
 	row->rebuilds++;
 	batch->fresh = true;
 	batch->delta = vs_delta_begin(batch->outputid, &row->frontier, batch->plan->entry.mode,
@@ -306,6 +325,16 @@ clear_output(VsBatch *batch)
 }
 
 /*
+ * A query without GROUP BY has one row, also where WITH NO DATA left it
+ * nothing to read: its first batch writes it.
+ */
+static bool
+is_first(VsBatch *batch)
+{
+	return batch->plan->single_group && batch->row.batches == 0;
+}
+
+/*
  * An empty delta need not be remembered, except now and then, so that a query
  * at rest does not hold back the horizon.
  */
@@ -316,7 +345,7 @@ must_write_frontier(VsBatch *batch)
 	VsFrontierRow *row = &batch->row;
 
 	if (row->frontier.snapshot == NULL || !vs_delta_is_empty(batch->delta) ||
-		row->fingerprint != batch->plan->fingerprint)
+		is_first(batch) || row->fingerprint != batch->plan->fingerprint)
 		return true;
 	return FullTransactionIdPrecedes(row->frontier.snapshot->xmin, next->snapshot->xmin) &&
 		GetCurrentTimestamp() - row->updated_at >= IDLE_ADVANCE_US;
@@ -338,7 +367,7 @@ write_frontier(VsBatch *batch, instr_time start)
 	row->fingerprint = batch->plan->fingerprint;
 	row->rebuild = false;
 	row->updated_at = GetCurrentTimestamp();
-	if (first || !vs_delta_is_empty(batch->delta))
+	if (first || !vs_delta_is_empty(batch->delta) || is_first(batch))
 		row->batches++;
 	row->rows_in += counters.rows_in;
 	row->rows_out += counters.rows_out;
@@ -513,6 +542,7 @@ vs_run_plan(VsRun *run, PlannedStmt *stmt, QueryEnvironment *env, VsRowReceiver 
 	FreeQueryDesc(desc);
 }
 
+/* Stand still here while velostream.stop_at names this point; see vs_process.h. */
 void
 vs_wait_point(const char *point)
 {

@@ -18,11 +18,24 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "process/vs_batch_internal.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-static ErrorData *try_window(VsBatch *batch, uint64 first, uint64 last);
+/* Changes that a window emitted; they count when all of it went well. */
+typedef struct HeldChanges
+{
+	TupleDesc	desc;
+	Tuplestorestate *rows;
+	StringInfoData ops;
+} HeldChanges;
+
+static void bury_before(VsBatch *batch);
+static ErrorData *try_window(VsBatch *batch, uint64 first, uint64 last, bool keep);
+static void hold_change(char op, TupleTableSlot *slot, void *arg);
+static void release_changes(HeldChanges *held, const VsBatchOptions *options);
 static void isolate(VsBatch *batch, uint64 first, uint64 last);
 static void bury(VsBatch *batch, ErrorData *error);
 static bool is_about_a_row(int sqlstate);
@@ -33,16 +46,15 @@ vs_execute_isolating(VsBatch *batch)
 {
 	uint64		first = 0;
 
-	/* groups computed again would meet the failing rows again: all or nothing */
 	if (batch->change && batch->plan->recompute)
 	{
-		vs_execute_window(batch, 0, PG_UINT64_MAX);
+		bury_before(batch);
 		return;
 	}
 
 	for (;;)
 	{
-		ErrorData  *error = try_window(batch, first, PG_UINT64_MAX);
+		ErrorData  *error = try_window(batch, first, PG_UINT64_MAX, true);
 		uint64		next;
 
 		if (error == NULL)
@@ -70,7 +82,7 @@ isolate(VsBatch *batch, uint64 first, uint64 last)
 
 	if (first >= last)
 		return;
-	error = try_window(batch, first, last);
+	error = try_window(batch, first, last, true);
 	if (error == NULL)
 		return;
 	if (!is_about_a_row(error->sqlerrcode))
@@ -87,11 +99,45 @@ isolate(VsBatch *batch, uint64 first, uint64 last)
 }
 
 /*
+ * Groups computed again come out as they are after the whole delta, so that is
+ * processed at once.  Before, the rows that fail are looked for: a first
+ * failure tells the first of them, and what comes after it is tried without
+ * keeping anything.  A failure after the last row was read is no row's.
+ */
+static void
+bury_before(VsBatch *batch)
+{
+	uint64		first = 0;
+
+	for (;;)
+	{
+		ErrorData  *error = try_window(batch, first, PG_UINT64_MAX, first == 0);
+		uint64		next = vs_delta_next_ordinal(batch->delta);
+
+		if (error == NULL && first == 0)
+			return;
+		if (error != NULL && is_about_a_row(error->sqlerrcode) && next > first &&
+			!vs_delta_exhausted(batch->delta))
+		{
+			bury(batch, error);
+			first = next;
+		}
+		else if (first > 0)
+			first = 0;			/* all are found: now for good */
+		else
+			ReThrowError(error);
+		if (error)
+			FreeErrorData(error);
+	}
+}
+
+/*
  * Process [first, last) in a subtransaction.  Returns NULL if that went well;
- * else nothing of it is left, and the error is returned.
+ * else nothing of it is left, and the error is returned.  Without "keep",
+ * nothing is left of it in either case.
  */
 static ErrorData *
-try_window(VsBatch *batch, uint64 first, uint64 last)
+try_window(VsBatch *batch, uint64 first, uint64 last, bool keep)
 {
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext window = AllocSetContextCreate(context, "velostream window",
@@ -102,7 +148,18 @@ try_window(VsBatch *batch, uint64 first, uint64 last)
 	uint64		changes = batch->changes;
 	uint64		recomputed = batch->recomputed;
 	VsDeltaCounters counters;
+	const VsBatchOptions *options = batch->options;
+	VsBatchOptions holding = *options;
+	HeldChanges held = {0};
 
+	if (options->emit)
+	{
+		held.rows = tuplestore_begin_heap(false, false, work_mem);
+		initStringInfo(&held.ops);
+		holding.emit = hold_change;
+		holding.emit_arg = &held;
+		batch->options = &holding;
+	}
 	vs_delta_counters(batch->delta, &counters);
 	BeginInternalSubTransaction(NULL);
 	/* a window that fails leaves its run behind: there may be many */
@@ -110,24 +167,71 @@ try_window(VsBatch *batch, uint64 first, uint64 last)
 	PG_TRY();
 	{
 		vs_execute_window(batch, first, last);
-		ReleaseCurrentSubTransaction();
+		if (keep)
+			ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
+		keep = false;
+	}
+	PG_END_TRY();
+	if (!keep)
+	{
 		RollbackAndReleaseCurrentSubTransaction();
 		batch->fresh = fresh;
 		batch->changes = changes;
 		batch->recomputed = recomputed;
 		vs_delta_restore_counters(batch->delta, &counters);
 	}
-	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	MemoryContextDelete(window);
 	CurrentResourceOwner = owner;
+	batch->options = options;
+	if (held.rows != NULL)
+	{
+		if (keep)
+			release_changes(&held, options);
+		tuplestore_end(held.rows);
+		pfree(held.ops.data);
+	}
 	return error;
+}
+
+static void
+hold_change(char op, TupleTableSlot *slot, void *arg)
+{
+	HeldChanges *held = arg;
+
+	if (held->desc == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(held->ops.data));
+
+		held->desc = CreateTupleDescCopy(slot->tts_tupleDescriptor);
+		MemoryContextSwitchTo(old);
+	}
+	appendStringInfoChar(&held->ops, op);
+	tuplestore_puttupleslot(held->rows, slot);
+}
+
+/* Hand on what was held, in the same order. */
+static void
+release_changes(HeldChanges *held, const VsBatchOptions *options)
+{
+	TupleTableSlot *slot;
+
+	if (held->ops.len == 0)
+		return;
+	slot = MakeSingleTupleTableSlot(held->desc, &TTSOpsMinimalTuple);
+	for (int i = 0; i < held->ops.len; i++)
+	{
+		if (!tuplestore_gettupleslot(held->rows, true, false, slot))
+			elog(ERROR, "a held change is missing");
+		options->emit(held->ops.data[i], slot, options->emit_arg);
+	}
+	ExecDropSingleTupleTableSlot(slot);
 }
 
 /* Keep the row that the failed window of one row delivered, with its error. */
@@ -145,13 +249,13 @@ bury(VsBatch *batch, ErrorData *error)
 	if (slot == NULL)
 		ReThrowError(error);
 
-	/* a row that goes and that never was counted is nothing new */
-	if (weight > 0 || !vs_dead_letter_exists(batch->outputid, relid, &tid, xmin))
-	{
-		vs_dead_letter_insert(batch->outputid, relid, &tid, xmin, vs_slot_to_jsonb(slot),
-							  error->sqlerrcode, error->message);
-		batch->dead++;
-	}
+	/* a row that was counted and cannot be taken away again */
+	if (weight < 0)
+		ReThrowError(error);
+	vs_dead_letter_insert(batch->outputid, relid, &tid, xmin, vs_slot_to_jsonb(slot),
+						  error->sqlerrcode, error->message);
+	vs_delta_bury(batch->delta, relid, &tid, xmin);
+	batch->dead++;
 	ExecDropSingleTupleTableSlot(slot);
 }
 

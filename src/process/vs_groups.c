@@ -37,6 +37,7 @@ typedef struct MergeGroup
 	ItemPointerData state_tid;
 	Datum	   *values;			/* keys and transition values */
 	bool	   *nulls;
+	bool		changed;		/* the output row is another one for certain */
 	Datum	   *old_values;		/* transition values before, for streams */
 	bool	   *old_nulls;
 } MergeGroup;
@@ -273,6 +274,8 @@ combine_inserts(VsRun *run, MergeGroup *group, const Datum *values, const bool *
 		group->values[att] = value;
 		group->nulls[att] = null;
 	}
+	/* there is no group in a delta without a row */
+	group->changed = plan->shown_count >= 0 && !plan->single_group;
 }
 
 /*
@@ -336,6 +339,7 @@ combine_changes(VsRun *run, MergeGroup *group, const Datum *values, const bool *
 		group->nulls[att] = null;
 	}
 
+	group->changed = plan->shown_count >= 0 && came != went;
 	if (group_count(run, group) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -432,9 +436,17 @@ make_output_row(VsRun *run, const Datum *values, const bool *nulls,
 static void
 write_output_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row_nulls)
 {
-	bool		exists = ItemPointerIsValid(&group->output_tid) &&
-		vs_target_fetch(run->output, &group->output_tid);
+	bool		exists = ItemPointerIsValid(&group->output_tid);
 
+	if (exists && pass && group->changed && run->output->blind_updates)
+	{
+		vs_target_prune(run->output, &group->output_tid);
+		vs_emit_replace(run, &group->output_tid, row, row_nulls);
+		group->output_tid = run->output->slot->tts_tid;
+		return;
+	}
+
+	exists = exists && vs_target_fetch(run->output, &group->output_tid);
 	if (pass && exists)
 	{
 		vs_emit_update(run, &group->output_tid, row, row_nulls);

@@ -42,6 +42,7 @@ typedef struct VsBatchResult
  * after on_error = dead_letter had its say.
  */
 extern void vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result);
+extern bool vs_batch_running(void); /* in this process, now */
 
 /*
  * The test suite stops a batch here: waits while the advisory-like gate named

@@ -67,7 +67,6 @@
 #include "worker/vs_worker.h"
 
 #define OPTION_NAMESPACE	"velostream"
-#define GUARD_TRIGGER		"velostream_guard"	/* as vs_objects.c makes it */
 #define HINT_CREATE			"Use CREATE TABLE ... WITH (velostream.continuous) AS SELECT ...."
 
 /* Everything ProcessUtility is called with. */
@@ -161,6 +160,7 @@ static void add_stream_columns(ParseState *pstate, Query *query);
 static Oid	create_output(UtilityCall *call, CreateTableAsStmt *stmt, Query *query,
 						  VsOptions *options, Oid nspid);
 static void create_query(Oid output, Query *query, VsOptions *options, bool with_data);
+static bool check_permissions_below(Node *node, void *context);
 static void remember_created(Oid output);
 static void start_frontier(VsPlan *plan, VsContext *cxt, VsFrontierRow *row);
 static XLogRecPtr lsn_before(FullTransactionId xmin);
@@ -170,6 +170,8 @@ static void check_alter_table(AlterTableStmt *stmt, const char *source);
 static void check_alter_output(Oid output, AlterTableCmd *cmd);
 static void check_alter_source(Oid source, AlterTableCmd *cmd);
 static void check_parent(RangeVar *parent);
+static void check_trigger(CreateTrigStmt *stmt);
+static bool is_guard(const char *name);
 static bool is_source(Oid relid);
 static List *views_over(Oid relid);
 static void object_access(ObjectAccessType access, Oid classId, Oid objectId,
@@ -178,6 +180,7 @@ static void xact_callback(XactEvent event, void *arg);
 static void subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 							 SubTransactionId parentSubid, void *arg);
 static void forget_dropped(void);
+static void refuse_prepare(void);
 static void after_commit(void);
 static void drop_horizon(void);
 static void after_abort(void);
@@ -657,6 +660,20 @@ create_output(UtilityCall *call, CreateTableAsStmt *stmt, Query *query,
  * ----------
  */
 
+/* May the user read what a query reads, through views as well? */
+static bool
+check_permissions_below(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		vs_check_permissions((Query *) node);
+		return query_tree_walker((Query *) node, check_permissions_below, context, 0);
+	}
+	return expression_tree_walker(node, check_permissions_below, context);
+}
+
 /* Make all that belongs to a query whose output was just created. */
 static void
 create_query(Oid output, Query *query, VsOptions *options, bool with_data)
@@ -680,6 +697,7 @@ create_query(Oid output, Query *query, VsOptions *options, bool with_data)
 	CommandCounterIncrement();
 
 	plan = vs_plan_make(&entry, CurrentMemoryContext);
+	(void) check_permissions_below((Node *) plan->query, NULL);
 	vs_registry_equip(&entry, plan);
 	vs_registry_update(&entry);
 	vs_registry_link(&entry);
@@ -736,7 +754,7 @@ start_frontier(VsPlan *plan, VsContext *cxt, VsFrontierRow *row)
 	frontier->restart_lsn = lsn_before(frontier->snapshot->xmin);
 	list_sources(plan, frontier);
 
-	vs_horizon_lower(frontier->snapshot->xmin);
+	frontier->horizon = vs_horizon_lower(frontier->snapshot->xmin);
 	row->updated_at = GetCurrentTimestamp();
 	row->fingerprint = plan->fingerprint;
 	vs_context_set_frontier(cxt, frontier->snapshot->xmin, frontier->lsn, row->updated_at);
@@ -842,6 +860,7 @@ check_other_command(Node *parsetree, const char *source)
 						   HINT_CREATE);
 			break;
 		case T_CreateStmt:
+		case T_CreateForeignTableStmt:	/* begins with a CreateStmt */
 			refuse_options(&pstate, ((CreateStmt *) parsetree)->options,
 						   "CREATE TABLE without AS SELECT cannot create a continuous query",
 						   HINT_CREATE);
@@ -869,11 +888,14 @@ check_other_command(Node *parsetree, const char *source)
 			check_alter_table((AlterTableStmt *) parsetree, source);
 			break;
 		case T_CreateTrigStmt:
-			if (((CreateTrigStmt *) parsetree)->timing == TRIGGER_TYPE_BEFORE &&
-				((CreateTrigStmt *) parsetree)->row &&
-				OidIsValid(output = find_output(((CreateTrigStmt *) parsetree)->relation)))
-				refuse_on_output(output, "cannot create a BEFORE row trigger on \"%s\"",
-								 "Use an AFTER trigger: one that runs before could change the rows.");
+			check_trigger((CreateTrigStmt *) parsetree);
+			break;
+		case T_RenameStmt:
+			if (((RenameStmt *) parsetree)->renameType == OBJECT_TRIGGER &&
+				is_guard(((RenameStmt *) parsetree)->subname) &&
+				OidIsValid(output = find_output(((RenameStmt *) parsetree)->relation)))
+				refuse_on_output(output, "cannot rename a guard trigger of \"%s\"",
+								 "It is known by its name.");
 			break;
 		case T_RuleStmt:
 			if (OidIsValid(output = find_output(((RuleStmt *) parsetree)->relation)))
@@ -882,6 +904,34 @@ check_other_command(Node *parsetree, const char *source)
 		default:
 			break;
 	}
+}
+
+/*
+ * The part of check_other_command for CREATE TRIGGER.  A restore creates the
+ * guard triggers as it found them; after that they are not to be replaced.
+ */
+static void
+check_trigger(CreateTrigStmt *stmt)
+{
+	bool		guard = is_guard(stmt->trigname);
+	Oid			output;
+
+	if (guard ? !stmt->replace : !(stmt->row && stmt->timing == TRIGGER_TYPE_BEFORE))
+		return;
+	output = find_output(stmt->relation);
+	if (!OidIsValid(output))
+		return;
+	if (guard)
+		refuse_on_output(output, "cannot replace a guard trigger of \"%s\"",
+						 "Give your own trigger another name.");
+	refuse_on_output(output, "cannot create a BEFORE row trigger on \"%s\"",
+					 "Use an AFTER trigger: one that runs before could change the rows.");
+}
+
+static bool
+is_guard(const char *name)
+{
+	return strcmp(name, VS_GUARD_TRIGGER) == 0 || strcmp(name, VS_GUARD_ROW_TRIGGER) == 0;
 }
 
 /* The part of check_other_command for ALTER TABLE on outputs and sources. */
@@ -975,6 +1025,11 @@ check_alter_output(Oid output, AlterTableCmd *cmd)
 								 "cannot change the type of a column of the query in \"%s\"",
 								 "Its columns are those of the query: drop it and create another one, or use a view over it.");
 			break;
+		case AT_EnableTrigAll:
+		case AT_EnableTrigUser:
+			refuse_on_output(output, "cannot enable all triggers of \"%s\"",
+							 "Name your own triggers one by one: others guard the table in every session_replication_role.");
+			break;
 		case AT_DisableTrigAll:
 		case AT_DisableTrigUser:
 			refuse_on_output(output, "cannot disable all triggers of \"%s\"",
@@ -983,8 +1038,8 @@ check_alter_output(Oid output, AlterTableCmd *cmd)
 		case AT_DisableTrig:
 		case AT_EnableTrig:
 		case AT_EnableReplicaTrig:
-			if (strcmp(cmd->name, GUARD_TRIGGER) == 0)
-				refuse_on_output(output, "cannot disable the guard trigger of \"%s\"",
+			if (is_guard(cmd->name))
+				refuse_on_output(output, "cannot disable a guard trigger of \"%s\"",
 								 "Change the rows that the query reads instead of its output.");
 			break;
 		default:
@@ -1182,8 +1237,8 @@ velostream_on_table_rewrite(PG_FUNCTION_ARGS)
 /*
  * velostream.guard() RETURNS trigger
  *
- * Statement trigger on outputs: users do not write to them.  (Our own writes
- * fire row triggers only.)
+ * Trigger on outputs, for statements and before rows: users do not write to
+ * them.  (Our own writes fire neither.)
  */
 Datum
 velostream_guard(PG_FUNCTION_ARGS)
@@ -1253,8 +1308,11 @@ xact_callback(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			forget_dropped();
+			break;
 		case XACT_EVENT_PRE_PREPARE:
 			forget_dropped();
+			refuse_prepare();
 			break;
 		case XACT_EVENT_COMMIT:
 			after_commit();
@@ -1265,7 +1323,6 @@ xact_callback(XactEvent event, void *arg)
 			end_transaction();
 			break;
 		case XACT_EVENT_PREPARE:
-			/* contexts of queries that are no more are found by the workers */
 			end_transaction();
 			break;
 		default:
@@ -1318,6 +1375,26 @@ forget_dropped(void)
 		else
 			vs_registry_delete(relid);
 	}
+}
+
+/*
+ * Who ends a prepared transaction runs none of our callbacks: a context whose
+ * query is gone would hold back the horizon for good.
+ */
+static void
+refuse_prepare(void)
+{
+	bool		refused = created != NIL || extension_gone;
+	ListCell   *lc;
+
+	if (!vs_preloaded)
+		return;
+	foreach(lc, dropped)
+		refused |= vs_context_find(lfirst_oid(lc)) != NULL;
+	if (refused)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot PREPARE a transaction that has created or dropped a continuous query")));
 }
 
 /* What is not transactional, now that the rest is committed.  Raises no error. */

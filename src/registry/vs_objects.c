@@ -74,7 +74,6 @@
 #include "utils/syscache.h"
 #include "vs_compat.h"
 
-#define GUARD_TRIGGER	"velostream_guard"
 #define STREAM_COLUMNS	3		/* _op, _offset, _timestamp */
 
 /* The user id to go back to. */
@@ -98,7 +97,7 @@ static bool matches_hash(Node *expr, Oid func, List *attnums);
 static Oid	create_locator(Relation rel, Oid func, List *attnums, const char *name);
 static void depend_internally(Oid classid, Oid objid, Oid output);
 static void link_rule(const VsQueryEntry *entry);
-static void link_guard(Oid output);
+static void link_guard(Oid output, const char *name, bool row);
 static bool restored_as_expected(const VsQueryEntry *entry);
 
 /*
@@ -253,7 +252,8 @@ vs_registry_link(const VsQueryEntry *entry)
 	if (OidIsValid(entry->state))
 		depend_internally(RelationRelationId, entry->state, entry->output);
 	link_rule(entry);
-	link_guard(entry->output);
+	link_guard(entry->output, VS_GUARD_TRIGGER, false);
+	link_guard(entry->output, VS_GUARD_ROW_TRIGGER, true);
 
 	ObjectAddressSet(output, RelationRelationId, entry->output);
 	ObjectAddressSet(extension, ExtensionRelationId,
@@ -283,7 +283,8 @@ vs_registry_adopt(Oid output, bool force)
 
 	if (!vs_registry_read(output, &entry) || entry.adopted)
 		return true;
-	if (!force && !OidIsValid(get_trigger_oid(output, GUARD_TRIGGER, true)))
+	if (!force && !(OidIsValid(get_trigger_oid(output, VS_GUARD_TRIGGER, true)) &&
+					OidIsValid(get_trigger_oid(output, VS_GUARD_ROW_TRIGGER, true))))
 		return false;
 	LockRelationOid(output, ShareRowExclusiveLock);
 	if (!vs_registry_read(output, &entry) || entry.adopted)
@@ -617,24 +618,26 @@ link_rule(const VsQueryEntry *entry)
 }
 
 /*
- * Refuse whatever is not ours: a statement trigger on the output, firing in
- * every session_replication_role.  Our own writes fire row triggers only.
+ * Refuse whatever is not ours: triggers on the output, firing in every
+ * session_replication_role.  The one for statements speaks first.  Logical
+ * replication fires row triggers only; so do our own writes, but not BEFORE.
  */
 static void
-link_guard(Oid output)
+link_guard(Oid output, const char *name, bool row)
 {
-	Oid			guard = get_trigger_oid(output, GUARD_TRIGGER, true);
+	Oid			guard = get_trigger_oid(output, name, true);
 
 	if (!OidIsValid(guard))
 	{
 		CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
 		Identity	before;
 
-		stmt->trigname = GUARD_TRIGGER;
-		stmt->row = false;
+		stmt->trigname = pstrdup(name);
+		stmt->row = row;
 		stmt->timing = TRIGGER_TYPE_BEFORE;
-		stmt->events = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE |
-			TRIGGER_TYPE_TRUNCATE;
+		stmt->events = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE;
+		if (!row)
+			stmt->events |= TRIGGER_TYPE_TRUNCATE;
 		become_extension_owner(&before);
 		guard = CreateTriggerFiringOn(stmt, NULL, output, InvalidOid, InvalidOid, InvalidOid,
 									  own_function("guard", 0, InvalidOid), InvalidOid, NULL,

@@ -20,6 +20,12 @@
  * for a frontier row can meet thousands of dead versions while another query
  * runs a long batch.
  *
+ * Dead versions of frontier rows come hundreds a second, which must not wait
+ * for VACUUM.  A page is pruned when the row on it is read, as PostgreSQL does
+ * in its own scans; and when a page is full nevertheless, so that the next
+ * version goes to another one, some of those that were left are looked at and
+ * put into the free space map.
+ *
  * Locks.  AccessShareLock to read, RowExclusiveLock to write, released only
  * at the end of the transaction where something was written.
  *
@@ -41,6 +47,7 @@
 #include "miscadmin.h"
 #include "registry/vs_registry.h"
 #include "storage/bufmgr.h"
+#include "storage/freespace.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -64,7 +71,11 @@
 #define Anum_query_on_error				6
 #define Anum_query_status				7
 #define Anum_query_with_data			8
-#define Natts_query						8
+#define Anum_query_error				9
+#define Anum_query_error_sqlstate		10
+#define Anum_query_error_context		11
+#define Anum_query_stopped_at			12
+#define Natts_query						12
 
 /* Columns of velostream.frontier */
 #define Anum_frontier_output			1
@@ -93,7 +104,8 @@
 #define Anum_frontier_dead				24
 #define Anum_frontier_rebuilds			25
 #define Anum_frontier_busy_us			26
-#define Natts_frontier					26
+#define Anum_frontier_horizon			27
+#define Natts_frontier					27
 
 /* Columns of velostream.dead_letter */
 #define Anum_dead_letter_query			1
@@ -143,6 +155,9 @@ typedef struct FrontierHint
 
 static HTAB *frontier_hints = NULL;
 
+/* Pages of velostream.frontier that are looked at when one is full. */
+#define REUSE_PAGES		4
+
 static bool load_rel_oids(void);
 static void relcache_callback(Datum arg, Oid relid);
 static Relation open_table(RegistryRel rel, LOCKMODE lockmode);
@@ -151,6 +166,9 @@ static void see_own_command(HeapTuple tuple);
 static HeapTuple find_by_output(Relation rel, RegistryRel index, Oid output);
 static void query_from_tuple(HeapTuple tuple, TupleDesc desc, VsQueryEntry *entry);
 static void query_to_values(const VsQueryEntry *entry, Datum *values, bool *nulls);
+static void update_entry(const VsQueryEntry *entry, const ErrorData *edata);
+static void keep_error(HeapTuple old, TupleDesc desc, Datum *values, bool *nulls);
+static void set_error(const ErrorData *edata, Datum *values, bool *nulls);
 static bool lock_tuple(Relation rel, HeapTuple tuple);
 static bool delete_by_key(RegistryRel table, RegistryRel index, AttrNumber attno,
 						  Oid output, AttrNumber notnull);
@@ -159,6 +177,7 @@ static bool load_outputs(void);
 static HeapTuple find_frontier(Relation rel, Oid output);
 static HeapTuple fetch_hinted(Relation rel, Oid output);
 static void remember_frontier(Oid output, ItemPointer tid);
+static void reuse_pages(Relation rel, BlockNumber except);
 static void frontier_from_tuple(HeapTuple tuple, TupleDesc desc, VsFrontierRow *row);
 static void frontier_to_values(Oid output, const VsFrontierRow *row, Datum *values, bool *nulls);
 static ArrayType *oid_array(const VsFrontier *frontier, int which);
@@ -287,10 +306,28 @@ vs_registry_insert(const VsQueryEntry *entry)
 
 /*
  * Replace all of a query's entry but its output.  Waits for a concurrent
- * change of the same entry, then overwrites it; an error if it is gone.
+ * change of the same entry, then overwrites it; an error if it is gone.  What
+ * is known of the error that stopped the query is forgotten if it runs again.
  */
 void
 vs_registry_update(const VsQueryEntry *entry)
+{
+	update_entry(entry, NULL);
+}
+
+/*
+ * Stop a query because of an error: as vs_registry_update, with the error,
+ * which outlives the shared context that has it otherwise.
+ */
+void
+vs_registry_stop(VsQueryEntry *entry, const ErrorData *edata)
+{
+	entry->status = VS_STATUS_STOPPED;
+	update_entry(entry, edata);
+}
+
+static void
+update_entry(const VsQueryEntry *entry, const ErrorData *edata)
 {
 	Relation	rel = open_table(REL_QUERY, RowExclusiveLock);
 	Datum		values[Natts_query];
@@ -310,11 +347,40 @@ vs_registry_update(const VsQueryEntry *entry)
 	} while (!lock_tuple(rel, old));
 
 	query_to_values(entry, values, nulls);
+	if (edata != NULL)
+		set_error(edata, values, nulls);
+	else if (entry->status != VS_STATUS_RUNNING)
+		keep_error(old, RelationGetDescr(rel), values, nulls);
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 	CatalogTupleUpdate(rel, &old->t_self, tuple);
 	heap_freetuple(tuple);
 	heap_freetuple(old);
 	table_close(rel, NoLock);
+}
+
+/* The message of the error that stopped a query, in CurrentMemoryContext; or NULL. */
+char *
+vs_registry_error(Oid output)
+{
+	Relation	rel;
+	HeapTuple	tuple;
+	char	   *result = NULL;
+
+	if (!vs_registry_exists())
+		return NULL;
+	rel = open_table(REL_QUERY, AccessShareLock);
+	tuple = find_by_output(rel, REL_QUERY_PKEY, output);
+	if (tuple != NULL)
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, Anum_query_error, RelationGetDescr(rel), &isnull);
+
+		if (!isnull)
+			result = TextDatumGetCString(value);
+		heap_freetuple(tuple);
+	}
+	table_close(rel, AccessShareLock);
+	return result;
 }
 
 /*
@@ -391,6 +457,8 @@ vs_frontier_write(Oid output, const VsFrontierRow *row)
 	{
 		see_own_command(old);
 		CatalogTupleUpdate(rel, &old->t_self, tuple);
+		if (ItemPointerGetBlockNumber(&old->t_self) != ItemPointerGetBlockNumber(&tuple->t_self))
+			reuse_pages(rel, ItemPointerGetBlockNumber(&tuple->t_self));
 		heap_freetuple(old);
 	}
 	else
@@ -430,36 +498,34 @@ vs_dead_letter_insert(Oid output, Oid source, ItemPointer tid, TransactionId xmi
 	table_close(rel, NoLock);
 }
 
-/* Is this version of a source row kept as a dead letter of the query? */
-bool
-vs_dead_letter_exists(Oid output, Oid source, ItemPointer tid, TransactionId xmin)
+/* The row versions that are dead letters of a query. */
+void
+vs_dead_letter_scan(Oid output, VsDeadLetterCallback callback, void *arg)
 {
 	Relation	rel = open_table(REL_DEAD_LETTER, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
 	Snapshot	snapshot = fresh_snapshot(RelationGetRelid(rel));
-	ScanKeyData key[3];
+	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	bool		found = false;
 
-	ScanKeyInit(&key[0], Anum_dead_letter_query, BTEqualStrategyNumber, F_OIDEQ,
+	ScanKeyInit(&key, Anum_dead_letter_query, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(output));
-	ScanKeyInit(&key[1], Anum_dead_letter_source, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(source));
-	ScanKeyInit(&key[2], Anum_dead_letter_source_ctid, BTEqualStrategyNumber, F_TIDEQ,
-				PointerGetDatum(tid));
-	scan = systable_beginscan(rel, rel_oids[REL_DEAD_LETTER_IDX], true, snapshot, 3, key);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	scan = systable_beginscan(rel, rel_oids[REL_DEAD_LETTER_IDX], true, snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool		isnull;
-		Datum		value = heap_getattr(tuple, Anum_dead_letter_source_xmin,
-										 RelationGetDescr(rel), &isnull);
+		bool		isnull[3];
+		Datum		source = heap_getattr(tuple, Anum_dead_letter_source, desc, &isnull[0]);
+		Datum		tid = heap_getattr(tuple, Anum_dead_letter_source_ctid, desc, &isnull[1]);
+		Datum		xmin = heap_getattr(tuple, Anum_dead_letter_source_xmin, desc, &isnull[2]);
 
-		found = !isnull && TransactionIdEquals(DatumGetTransactionId(value), xmin);
+		if (!isnull[0] && !isnull[1] && !isnull[2])
+			callback(arg, DatumGetObjectId(source), (ItemPointer) DatumGetPointer(tid),
+					 DatumGetTransactionId(xmin));
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
-	return found;
 }
 
 /*
@@ -667,6 +733,36 @@ query_to_values(const VsQueryEntry *entry, Datum *values, bool *nulls)
 	values[Anum_query_on_error - 1] = CharGetDatum((char) entry->on_error);
 	values[Anum_query_status - 1] = CharGetDatum((char) entry->status);
 	values[Anum_query_with_data - 1] = BoolGetDatum(entry->with_data);
+	set_error(NULL, values, nulls);
+}
+
+/* Fill in the columns about the error that stopped a query; NULL: there is none. */
+static void
+set_error(const ErrorData *edata, Datum *values, bool *nulls)
+{
+	bool		has_context = edata != NULL && edata->context != NULL;
+
+	for (int i = Anum_query_error; i <= Anum_query_stopped_at; i++)
+	{
+		values[i - 1] = (Datum) 0;
+		nulls[i - 1] = edata == NULL;
+	}
+	nulls[Anum_query_error_context - 1] = !has_context;
+	if (edata == NULL)
+		return;
+	values[Anum_query_error - 1] = CStringGetTextDatum(edata->message ? edata->message : "");
+	values[Anum_query_error_sqlstate - 1] = CStringGetTextDatum(unpack_sql_state(edata->sqlerrcode));
+	if (has_context)
+		values[Anum_query_error_context - 1] = CStringGetTextDatum(edata->context);
+	values[Anum_query_stopped_at - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+}
+
+/* Fill in the same columns from the row that is to be replaced. */
+static void
+keep_error(HeapTuple old, TupleDesc desc, Datum *values, bool *nulls)
+{
+	for (int i = Anum_query_error; i <= Anum_query_stopped_at; i++)
+		values[i - 1] = heap_getattr(old, i, desc, &nulls[i - 1]);
 }
 
 /*
@@ -802,6 +898,9 @@ fetch_hinted(Relation rel, Oid output)
 	if (hint == NULL || ItemPointerGetBlockNumber(&hint->tid) >= RelationGetNumberOfBlocks(rel))
 		return NULL;
 
+	buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(&hint->tid));
+	heap_page_prune_opt(rel, buffer);
+	ReleaseBuffer(buffer);
 	snapshot = fresh_snapshot(RelationGetRelid(rel));
 	tuple.t_self = hint->tid;
 	if (heap_fetch(rel, snapshot, &tuple, &buffer, false))
@@ -833,6 +932,33 @@ remember_frontier(Oid output, ItemPointer tid)
 	}
 	hint = hash_search(frontier_hints, &output, HASH_ENTER, NULL);
 	hint->tid = *tid;
+}
+
+/*
+ * A frontier row has gone to another page, "except".  Prune a few of the
+ * others, in turn, and remember what room they have.
+ */
+static void
+reuse_pages(Relation rel, BlockNumber except)
+{
+	static BlockNumber next = 0;
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+
+	for (int i = 0; i < REUSE_PAGES && i < nblocks; i++)
+	{
+		BlockNumber block = next++ % nblocks;
+		Buffer		buffer;
+		Size		room;
+
+		if (block == except)
+			continue;
+		buffer = ReadBuffer(rel, block);
+		heap_page_prune_opt(rel, buffer);
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		room = PageGetHeapFreeSpace(BufferGetPage(buffer));
+		UnlockReleaseBuffer(buffer);
+		RecordPageWithFreeSpace(rel, block, room);
+	}
 }
 
 static void
@@ -892,6 +1018,7 @@ frontier_from_tuple(HeapTuple tuple, TupleDesc desc, VsFrontierRow *row)
 	row->dead = DatumGetInt64(v[Anum_frontier_dead - 1]);
 	row->rebuilds = DatumGetInt64(v[Anum_frontier_rebuilds - 1]);
 	row->busy_us = DatumGetInt64(v[Anum_frontier_busy_us - 1]);
+	f->horizon = DatumGetLSN(v[Anum_frontier_horizon - 1]);
 }
 
 static void
@@ -945,6 +1072,7 @@ frontier_to_values(Oid output, const VsFrontierRow *row, Datum *v, bool *nulls)
 	v[Anum_frontier_dead - 1] = Int64GetDatum(row->dead);
 	v[Anum_frontier_rebuilds - 1] = Int64GetDatum(row->rebuilds);
 	v[Anum_frontier_busy_us - 1] = Int64GetDatum(row->busy_us);
+	v[Anum_frontier_horizon - 1] = LSNGetDatum(f->horizon);
 }
 
 /* One of the four parallel arrays about the sources, chosen by its column. */

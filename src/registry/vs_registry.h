@@ -69,6 +69,8 @@ extern bool vs_registry_read(Oid output, VsQueryEntry *entry);
 extern List *vs_registry_list(void);	/* OIDs of all outputs of this database */
 extern void vs_registry_insert(const VsQueryEntry *entry);
 extern void vs_registry_update(const VsQueryEntry *entry);	/* all but output */
+extern void vs_registry_stop(VsQueryEntry *entry, const ErrorData *edata);	/* because of an error, which is kept until it runs again */
+extern char *vs_registry_error(Oid output); /* message of that error, or NULL */
 extern void vs_registry_delete(Oid output); /* with its frontier and dead letters */
 extern bool vs_registry_is_output(Oid relid);	/* fast: used by hooks */
 extern bool vs_registry_exists(void);	/* extension is installed in this database, and its tables can be read */
@@ -109,7 +111,7 @@ extern void vs_run_as_end(const VsRunAs *before);
  * same kind of index on any table (image: on velostream.row_hash), or makes
  * it; InvalidOid if there is none and not "create".  equip calls both as a
  * plan needs it and sets entry->state.  link records the dependencies and
- * makes the guard trigger.  adopt does it all for a query that was restored
+ * makes the guard triggers.  adopt does it all for a query that was restored
  * from a dump; false: not yet, the restore is still running.
  */
 
@@ -122,10 +124,15 @@ extern void vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan);
 extern void vs_registry_link(const VsQueryEntry *entry);
 extern bool vs_registry_adopt(Oid output, bool force);
 
+/* Names of the triggers that guard an output. */
+#define VS_GUARD_TRIGGER		"velostream_guard"
+#define VS_GUARD_ROW_TRIGGER	"velostream_guard_row"
+
 /* Dead letters. "row" is a jsonb datum. */
 extern void vs_dead_letter_insert(Oid output, Oid source, ItemPointer tid, TransactionId xmin,
 								  Datum row, int sqlstate, const char *message);
-extern bool vs_dead_letter_exists(Oid output, Oid source, ItemPointer tid, TransactionId xmin);
+typedef void (*VsDeadLetterCallback) (void *arg, Oid source, ItemPointer tid, TransactionId xmin);
+extern void vs_dead_letter_scan(Oid output, VsDeadLetterCallback callback, void *arg);	/* but those from a dump */
 extern void vs_dead_letter_clear(Oid output);	/* before a rebuild; letters from a dump stay */
 extern void vs_dead_letter_detach(Oid output);	/* after a restore: they match no row any more */
 

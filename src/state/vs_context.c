@@ -87,6 +87,7 @@ typedef struct PendingBatch
 	uint32		generation;
 	SubTransactionId subid;
 	uint64		answers;		/* requests up to here */
+	bool		resumed;		/* forget the failures */
 	bool		published;
 	FullTransactionId frontier_xmin;
 	XLogRecPtr	frontier_lsn;
@@ -447,6 +448,7 @@ vs_context_begin_batch(VsContext *cxt, bool nowait)
 	{
 		batch->answers = cxt->info.request_seq;
 		cxt->info.runner_pid = MyProcPid;
+		cxt->info.uncommitted = false;
 		cxt->info.pages_done = cxt->info.pages_total = 0;
 	}
 	LWLockRelease(cxt->lock);
@@ -481,6 +483,10 @@ vs_context_publish(VsContext *cxt, FullTransactionId frontier_xmin,
 	batch->frontier_xmin = frontier_xmin;
 	batch->frontier_lsn = frontier_lsn;
 	batch->frontier_time = frontier_time;
+	LWLockAcquire(cxt->lock, LW_EXCLUSIVE);
+	if (cxt->generation == batch->generation)
+		cxt->info.uncommitted = true;
+	LWLockRelease(cxt->lock);
 }
 
 void
@@ -594,18 +600,34 @@ vs_context_failed(VsContext *cxt, const ErrorData *edata)
 	ConditionVariableBroadcast(&cxt->done_cv);
 }
 
+/* The caller holds the context's lock. */
+static void
+forget_failures(VsContextInfo *info)
+{
+	if (info->failures == 0)
+		return;
+	info->failures = 0;
+	info->failed_at = info->retry_at = 0;
+	info->sqlstate = 0;
+	info->message[0] = info->context[0] = '\0';
+}
+
 void
 vs_context_succeeded(VsContext *cxt)
 {
 	LWLockAcquire(cxt->lock, LW_EXCLUSIVE);
-	if (cxt->info.failures != 0)
-	{
-		cxt->info.failures = 0;
-		cxt->info.failed_at = cxt->info.retry_at = 0;
-		cxt->info.sqlstate = 0;
-		cxt->info.message[0] = cxt->info.context[0] = '\0';
-	}
+	forget_failures(&cxt->info);
 	LWLockRelease(cxt->lock);
+}
+
+void
+vs_context_resumed(VsContext *cxt)
+{
+	PendingBatch *batch = last_batch(cxt);
+
+	if (batch == NULL)
+		elog(ERROR, "no batch lock to resume under");
+	batch->resumed = true;
 }
 
 /*
@@ -784,10 +806,13 @@ apply_batch(PendingBatch *batch)
 			cxt->info.frontier_lsn = batch->frontier_lsn;
 			cxt->info.frontier_time = batch->frontier_time;
 		}
+		if (batch->resumed)
+			forget_failures(&cxt->info);
 		moved = batch->answers > cxt->info.done_seq;
 		if (moved)
 			cxt->info.done_seq = batch->answers;
 		cxt->info.runner_pid = 0;
+		cxt->info.uncommitted = false;
 	}
 	LWLockRelease(cxt->lock);
 	if (moved)
@@ -838,7 +863,10 @@ discard_since(SubTransactionId subid)
 			continue;			/* an earlier one, not rolled back */
 		LWLockAcquire(batch->cxt->lock, LW_EXCLUSIVE);
 		if (batch->cxt->generation == batch->generation)
+		{
 			batch->cxt->info.runner_pid = 0;
+			batch->cxt->info.uncommitted = false;
+		}
 		LWLockRelease(batch->cxt->lock);
 	}
 }

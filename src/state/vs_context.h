@@ -37,6 +37,7 @@ typedef struct VsContextInfo
 	uint64		request_seq;	/* wait() calls so far */
 	uint64		done_seq;		/* requests answered by a committed batch */
 	int			runner_pid;		/* process that runs a batch now, or 0 */
+	bool		uncommitted;	/* it has run it, and its transaction goes on */
 	uint64		pages_done;		/* progress of the running batch */
 	uint64		pages_total;
 	uint64		cache_groups;
@@ -108,6 +109,7 @@ extern void vs_context_wait_cancel(void);
 
 extern void vs_context_failed(VsContext *cxt, const ErrorData *edata);	/* sets backoff */
 extern void vs_context_succeeded(VsContext *cxt);
+extern void vs_context_resumed(VsContext *cxt);	/* the same, at commit; after begin */
 
 /*
  * The oldest committed frontier xmin of this database's contexts.  False when

@@ -24,6 +24,7 @@
 #include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "process/vs_process.h"
 #include "registry/vs_registry.h"
 #include "state/vs_context.h"
 #include "storage/lock.h"
@@ -160,7 +161,7 @@ velostream_resume(PG_FUNCTION_ARGS)
 		vs_registry_update(&entry);
 		CommandCounterIncrement();
 	}
-	vs_context_succeeded(cxt);
+	vs_context_resumed(cxt);
 	vs_registry_changed();
 	PG_RETURN_VOID();
 }
@@ -240,6 +241,12 @@ begin_change(VsQueryEntry *entry, const char *function)
 
 	PreventCommandIfReadOnly(function);
 	PreventCommandDuringRecovery(function);
+	/* a batch would write over it when it ends */
+	if (vs_batch_running())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot execute %s inside a batch of a continuous query", function),
+				 errhint("A trigger on an output must not call it.")));
 	cxt = vs_context_attach(entry->output);
 	if (!vs_context_begin_batch(cxt, false) || !vs_registry_read(entry->output, entry))
 		ereport(ERROR,
@@ -387,6 +394,12 @@ report_timeout(Wait *wait, const VsContextInfo *info)
 		timestamptz_to_str(info->frontier_time) : NULL;
 
 	vs_context_wait_cancel();
+	if (info->runner_pid != 0 && info->uncommitted)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("timeout while waiting for continuous query \"%s\"", wait->name),
+				 errdetail("Process %d has run a batch in a transaction that it has not committed yet.",
+						   info->runner_pid)));
 	if (info->runner_pid != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),
@@ -451,6 +464,7 @@ check_status(Wait *wait)
 {
 	VsQueryEntry entry;
 	VsContextInfo info;
+	char	   *error;
 
 	if (!vs_registry_read(wait->output, &entry))
 		ereport(ERROR,
@@ -459,12 +473,13 @@ check_status(Wait *wait)
 	if (entry.status == VS_STATUS_RUNNING)
 		return;
 	vs_context_read(wait->cxt, &info);
+	error = info.failures > 0 ? info.message : vs_registry_error(wait->output);
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 entry.status == VS_STATUS_PAUSED ?
 			 errmsg("continuous query \"%s\" is paused", wait->name) :
 			 errmsg("continuous query \"%s\" is stopped", wait->name),
-			 info.failures > 0 ? errdetail("The last error was: %s", info.message) : 0,
+			 error != NULL ? errdetail("The last error was: %s", error) : 0,
 			 errhint("Use velostream.resume().")));
 }
 

@@ -52,9 +52,6 @@
 
 #include "worker/vs_worker_internal.h"
 
-/* The extension version that this library works with: up to the patch level. */
-#define VS_VERSION_PREFIX	"0.1."
-
 #define RELOAD_INTERVAL		30000	/* ms, to read the registry without reason */
 #define LOAD_DELAY		10		/* ms, at least, between readings for an invalidation ... */
 #define LOAD_SHARE		20		/* ... and so many times as long as the last one took */
@@ -436,15 +433,14 @@ check_version(void)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 
-	if (version != NULL &&
-		strncmp(version, VS_VERSION_PREFIX, strlen(VS_VERSION_PREFIX)) == 0)
+	if (version != NULL && strcmp(version, VS_VERSION) == 0)
 		return;
 	vs_slot_outcome(VS_OUTCOME_UNUSABLE);
 	ereport(FATAL,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("extension \"%s\" in database \"%s\" has version %s, but the loaded library is %sx",
+			 errmsg("extension \"%s\" in database \"%s\" has version %s, but the loaded library is %s",
 					VS_EXTENSION_NAME, get_database_name(MyDatabaseId),
-					version ? version : "?", VS_VERSION_PREFIX),
+					version ? version : "?", VS_VERSION),
 			 errhint("Run ALTER EXTENSION %s UPDATE, or restart the server after an upgrade.",
 					 VS_EXTENSION_NAME)));
 }
@@ -668,6 +664,12 @@ typedef struct BatchWork
 	bool		present;
 } BatchWork;
 
+typedef struct StopWork
+{
+	VsWorkQuery *query;
+	const ErrorData *edata;
+} StopWork;
+
 /*
  * Run a batch of a query that was due, unless that has changed.  True if it
  * was run or tried.
@@ -715,9 +717,10 @@ run_query(VsWorkQuery *query, TimestampTz now)
 	vs_context_failed(query->cxt, edata);
 	if (query->on_error == VS_ON_ERROR_STOP && stops_query(edata))
 	{
+		StopWork	stop = {query, edata};
 		ErrorData  *second;
 
-		(void) run_in_transaction(stop_work, query, &second);
+		(void) run_in_transaction(stop_work, &stop, &second);
 	}
 	FreeErrorData(edata);
 	return true;
@@ -778,18 +781,17 @@ stops_query(const ErrorData *edata)
 static void
 stop_work(void *arg)
 {
-	VsWorkQuery *query = arg;
+	StopWork   *stop = arg;
 	VsQueryEntry entry;
 
-	if (!check_extension() || !vs_registry_read(query->output, &entry) ||
+	if (!check_extension() || !vs_registry_read(stop->query->output, &entry) ||
 		entry.status != VS_STATUS_RUNNING || entry.on_error != VS_ON_ERROR_STOP)
 		return;
-	entry.status = VS_STATUS_STOPPED;
-	vs_registry_update(&entry);
+	vs_registry_stop(&entry, stop->edata);
 	vs_registry_changed();
 	ereport(LOG,
 			(errmsg("continuous query \"%s\" is stopped after an error",
-					get_rel_name(query->output))));
+					get_rel_name(stop->query->output))));
 }
 
 /* ----------
@@ -885,6 +887,7 @@ advance_horizon(TimestampTz now)
 {
 	FullTransactionId xmin;
 	ErrorData  *edata;
+	bool		advanced = false;
 
 	if (!vs_context_oldest_xmin(&xmin) ||
 		(FullTransactionIdIsValid(xmin) && FullTransactionIdEquals(xmin, horizon_xmin)))
@@ -899,7 +902,7 @@ advance_horizon(TimestampTz now)
 	}
 	horizon_at = now;
 	horizon_xmin = xmin;
-	if (!run_in_transaction(horizon_work, NULL, &edata))
+	if (!run_in_transaction(horizon_work, &advanced, &edata) || !advanced)
 		horizon_xmin = InvalidFullTransactionId;
 }
 
@@ -912,6 +915,10 @@ advance_horizon(TimestampTz now)
  * in progress.  That was determined before the contexts are looked at (it is
  * in the snapshot of this transaction), so a query that takes its first
  * snapshot now, unseen, has no older one.
+ *
+ * Nobody else moves the horizon from when the contexts are looked at until it
+ * is set.  A query that lowers it after that finds it set; one that lowered it
+ * before is seen: its batch runs, or has published.
  */
 static void
 horizon_work(void *arg)
@@ -920,9 +927,12 @@ horizon_work(void *arg)
 	FullTransactionId limit = vs_full_xid(GetActiveSnapshot()->xmin, next);
 	FullTransactionId xmin;
 
-	if (!vs_context_oldest_xmin(&xmin))
+	if (!vs_horizon_try_lock())
 		return;
-	if (!FullTransactionIdIsValid(xmin))
-		xmin = limit;
-	vs_horizon_advance(xmin);
+	if (vs_context_oldest_xmin(&xmin))
+	{
+		vs_horizon_advance(FullTransactionIdIsValid(xmin) ? xmin : limit);
+		*(bool *) arg = true;
+	}
+	vs_horizon_unlock();
 }

@@ -21,12 +21,14 @@
  *
  * Hints are read from flushed WAL only.  Should others not flush what was
  * there at the beginning of the pass, this process does, after
- * velostream.flush_delay.
+ * velostream.flush_delay; but only if a transaction has ended since all was
+ * flushed, for what one in progress has written is of no use to anybody.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "capture/vs_capture_internal.h"
@@ -52,6 +54,10 @@ static XLogRecPtr last_start = InvalidXLogRecPtr;
 /* WAL that others have not flushed yet. */
 static TimestampTz unflushed_since = 0;
 static XLogRecPtr unflushed_upto = InvalidXLogRecPtr;
+
+/* Transactions that had ended before the pass, and when all was flushed. */
+static uint64 completions = 0;
+static uint64 flushed_completions = 0;
 
 static void settle(void);
 static void check_orders(void);
@@ -83,6 +89,8 @@ velostream_worker_main(Datum arg)
 		check_orders();
 
 		vs_watch(VS_WATCH_AWAKE);
+		completions = vs_xact_completion_count();
+		pg_read_barrier();
 		start = GetXLogInsertRecPtr();
 		if (vs_schedule_pass(start))
 		{
@@ -95,7 +103,14 @@ velostream_worker_main(Datum arg)
 	}
 }
 
-/* Settings that a database or its users may have chosen, but not for us. */
+/*
+ * Settings that a database or its users may have chosen, but not for us.
+ *
+ * Batches commit asynchronously.  A crash then takes back the last ones whole:
+ * output, state and frontier, and their rows are read again.  Versions that
+ * the lost frontiers had released are still there: whatever removed them was
+ * logged after those commits, so if that survived, they did too.
+ */
 static void
 settle(void)
 {
@@ -105,6 +120,7 @@ settle(void)
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_deferrable", "off"},
 		{"session_replication_role", "origin"},
+		{"synchronous_commit", "off"},
 		{"statement_timeout", "0"},
 		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
@@ -177,14 +193,16 @@ pace(XLogRecPtr start)
 }
 
 /*
- * Is WAL up to "start" flushed, so that the pass has seen all of it?  Then
- * -1.  If not: how long to wait for others to flush it, or 0 after having
+ * Is WAL up to "start" flushed, so that the pass has seen all of it, or as
+ * much as matters?  Then -1.  If not: how long to wait for others to flush it, or 0 after having
  * done so.
  */
 static long
 flush_timeout(XLogRecPtr start, TimestampTz now)
 {
-	if (vs_schedule_idle() || vs_hints_flushed(start))
+	if (vs_hints_flushed(start))
+		flushed_completions = completions;
+	if (vs_schedule_idle() || completions == flushed_completions)
 	{
 		unflushed_since = 0;
 		return -1;

@@ -47,7 +47,7 @@ typedef struct VsWorkerSlot
 	int			pid;			/* 0 until it attached */
 	Latch	   *latch;
 	bool		stop;			/* asked to end after the current batch */
-	bool		outdated;		/* the database has to be looked at again, whatever it found */
+	bool		outdated;		/* what it finds may no longer be true */
 	bool		ready;			/* has found the extension */
 	int			nqueries;		/* that it knows of */
 	TimestampTz started_at;

@@ -95,14 +95,38 @@ END
 	"vacuum\@1" => <<'END',
 \set x random(1, 60)
 \if :x = 1
-VACUUM item;
+VACUUM (TRUNCATE off, SKIP_LOCKED) item;
 \elif :x = 2
-VACUUM (FREEZE) log;
+VACUUM (FREEZE, TRUNCATE off, SKIP_LOCKED) log;
+\endif
+END
+	"control\@1" => <<'END',
+\set x random(1, 40)
+\if :x = 1
+SELECT velostream.pause('bag');
+SELECT velostream.resume('bag');
+\elif :x = 2
+SELECT velostream.rebuild('keyed');
+\elif :x = 3
+SELECT count(*) FROM velostream.process('per_group');
+\elif :x = 4
+BEGIN;
+SELECT count(*) FROM velostream.process('log_totals');
+ROLLBACK;
+\elif :x < 10
+SELECT pg_sleep(0.05);
+DO $$ BEGIN
+CREATE TABLE late_:x WITH (velostream.continuous) AS
+	SELECT v % 7 AS d, count(*), avg(v) FROM item GROUP BY 1;
+CREATE TABLE late_log_:x WITH (velostream.continuous, velostream.source_mode = append) AS
+	SELECT g, count(*), sum(v) FROM log GROUP BY g;
+EXCEPTION WHEN duplicate_table OR unique_violation THEN NULL;
+END $$;
 \endif
 END
 );
 $node->pgbench(
-	'-n -c 6 -j 2 -T 12 --max-tries=10', 0,
+	'-n -c 6 -j 2 -T 10 --max-tries=10', 0,
 	[qr/number of failed transactions: 0/], [qr/^$/],
 	'six clients', \%scripts);
 ok(value($node, 'postgres', 'count(*) > 1000 FROM spent'), 'enough of them');
@@ -114,6 +138,10 @@ my %totals = (
 	'SELECT count(*) FROM log_rows' =>
 	  value($node, 'postgres', 'count(*) FROM log WHERE g < 3'),
 	q{SELECT count(*) FROM log_rows WHERE _op <> 'insert'} => 0);
+my $late = $node->safe_psql('postgres',
+	q{SELECT relname FROM pg_class WHERE relname ~ '^late_log_[0-9]+$'});
+ok($late, 'queries were created under the load');
+$totals{"SELECT sum(sum) FROM $_"} = $spent for split /\n/, $late;
 oracle($node, 'postgres', 'after the load', totals => \%totals);
 
 # deleting what was counted does not shrink totals
@@ -128,6 +156,8 @@ BEGIN; INSERT INTO log SELECT 1, 1 FROM generate_series(1, 1000); ROLLBACK;
 BEGIN; INSERT INTO item SELECT i, 1, 1 FROM generate_series(10001, 11000) i; ROLLBACK;
 END
 oracle($node, 'postgres', 'ROLLBACK adds nothing', totals => \%totals);
+
+delete @totals{ grep { /late_/ } keys %totals };
 
 # many subtransactions, some of them rolled back
 $node->safe_psql('postgres', <<'END');

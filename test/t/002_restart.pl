@@ -142,7 +142,11 @@ right('workers go on');
 $node->safe_psql('postgres', 'CREATE TABLE done (n int)');
 my $script = $node->basedir . '/storm.sql';
 append_to_file($script, <<'END');
+\set unsafe random(0, 1)
 BEGIN;
+\if :unsafe
+SET LOCAL synchronous_commit = off;
+\endif
 INSERT INTO log SELECT i, 1 FROM generate_series(1, 10) i;
 INSERT INTO src (g, v) SELECT i, i FROM generate_series(1, 5) i;
 UPDATE src SET v = v + 1 WHERE id % 100 = 7;
