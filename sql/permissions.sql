@@ -168,7 +168,7 @@ SELECT velostream.wait('alice.q', '60s');
 CREATE PROCEDURE workers(enabled boolean)
 LANGUAGE plpgsql AS $$
 BEGIN
-	FOR i IN 1 .. 600 LOOP
+	FOR i IN 1 .. 200 LOOP
 		BEGIN
 			PERFORM velostream.wait('alice.q', '60s');
 			EXIT WHEN enabled;
@@ -232,7 +232,7 @@ SELECT DISTINCT * FROM trace;
 TABLE alice.looked ORDER BY g;
 -- in a superuser's session, too
 ALTER SYSTEM SET velostream.enabled = off;
-SELECT pg_reload_conf() \gset
+SELECT pg_reload_conf(), pg_sleep(0.3) \gset
 CALL workers(false);
 TRUNCATE trace;
 UPDATE src SET id = -1 WHERE id = 1;
@@ -241,8 +241,9 @@ SELECT DISTINCT * FROM trace;
 SELECT current_user = session_user AS same, current_setting('search_path') AS search_path,
 	current_setting('work_mem') = '77MB' AS mem, current_setting('regress_vs.mine', true) AS mine;
 ALTER SYSTEM RESET velostream.enabled;
-SELECT pg_reload_conf() \gset
+SELECT pg_reload_conf(), pg_sleep(0.3) \gset
 CALL workers(true);
+DROP TABLE alice.looked;
 -- a function that wants to be somebody else
 CREATE FUNCTION escalate() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -283,14 +284,14 @@ SELECT velostream.wait('alice.q', '60s');
 SELECT DISTINCT * FROM trace ORDER BY 1, 2;
 SELECT rolsuper FROM pg_roles WHERE rolname = 'regress_vs_alice';
 ALTER SYSTEM SET velostream.enabled = off;
-SELECT pg_reload_conf() \gset
+SELECT pg_reload_conf(), pg_sleep(0.3) \gset
 CALL workers(false);
 TRUNCATE trace;
 UPDATE src SET v = v + 1 WHERE id = 2;
 SELECT op FROM velostream.process('alice.q');
 SELECT DISTINCT * FROM trace ORDER BY 1, 2;
 ALTER SYSTEM RESET velostream.enabled;
-SELECT pg_reload_conf() \gset
+SELECT pg_reload_conf(), pg_sleep(0.3) \gset
 CALL workers(true);
 DROP TRIGGER escalate ON alice.q;
 -- at the end of the transaction: a deferred trigger would run as the worker's superuser
@@ -307,6 +308,10 @@ DROP TRIGGER escalate ON alice.q;
 SELECT velostream.resume('alice.q');
 SELECT velostream.wait('alice.q', '60s');
 -- made into a function of an index, a default, a check, of a generated column
+-- (on an empty table, or ALTER TABLE would call it here, where RESET ROLE is allowed)
+ALTER SYSTEM SET velostream.enabled = off;
+SELECT pg_reload_conf(), pg_sleep(0.3) \gset
+CALL workers(false);
 TRUNCATE trace;
 SET ROLE regress_vs_alice;
 CREATE TABLE alice.w WITH (velostream.continuous) AS SELECT g, count(*)::int AS n FROM src GROUP BY g;
@@ -314,17 +319,20 @@ CREATE INDEX ON alice.w (escalate_pure(n));
 ALTER TABLE alice.w ADD COLUMN d text DEFAULT escalate(), ADD CHECK (escalate_pure(n) > 0),
 	ADD COLUMN e int GENERATED ALWAYS AS (escalate_pure(n)) STORED;
 RESET ROLE;
+ALTER SYSTEM RESET velostream.enabled;
+SELECT pg_reload_conf(), pg_sleep(0.3) \gset
+CALL workers(true);
 SELECT velostream.wait('alice.w', '60s');
 SELECT DISTINCT * FROM trace ORDER BY 1, 2;
 TRUNCATE trace;
 ALTER SYSTEM SET velostream.enabled = off;
-SELECT pg_reload_conf() \gset
+SELECT pg_reload_conf(), pg_sleep(0.3) \gset
 CALL workers(false);
 SELECT velostream.rebuild('alice.w');
 SELECT DISTINCT op FROM velostream.process('alice.w') ORDER BY 1;
 SELECT DISTINCT who FROM trace;
 ALTER SYSTEM RESET velostream.enabled;
-SELECT pg_reload_conf() \gset
+SELECT pg_reload_conf(), pg_sleep(0.3) \gset
 CALL workers(true);
 DROP TABLE alice.w;
 -- an aggregate's, a cast's, an input function's owner is nobody special either
@@ -340,13 +348,13 @@ CREATE TABLE alice.w WITH (velostream.continuous) AS SELECT g, agg(v) FROM src G
 RESET ROLE;
 SELECT velostream.wait('alice.w', '60s');
 ALTER SYSTEM SET velostream.enabled = off;
-SELECT pg_reload_conf() \gset
+SELECT pg_reload_conf(), pg_sleep(0.3) \gset
 CALL workers(false);
 UPDATE src SET v = v + 1 WHERE id = 3;
 SELECT op FROM velostream.process('alice.w');
 SELECT DISTINCT * FROM trace;
 ALTER SYSTEM RESET velostream.enabled;
-SELECT pg_reload_conf() \gset
+SELECT pg_reload_conf(), pg_sleep(0.3) \gset
 CALL workers(true);
 SET ROLE regress_vs_alice;
 SELECT differences('alice.w');

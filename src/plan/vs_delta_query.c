@@ -35,6 +35,7 @@
 #include "parser/parsetree.h"
 #include "plan/vs_plan.h"
 #include "plan/vs_plan_internal.h"
+#include "state/vs_hash.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -48,7 +49,9 @@ static List *add_partial(List *tlist, Aggref *aggref, Expr *weight, int sign);
 static Expr *hide_column(Expr *expr);
 static PlannedStmt *plan_over_delta(VsPlan *plan, Query *query, bool change);
 static void check_leaves(VsPlan *plan, PlannedStmt *stmt);
+static List *sort_by_hash(VsPlan *plan, Query *query, List *tlist);
 static void split_aggregates(PlannedStmt *stmt);
+static void retype_outer_vars(Plan *plan);
 
 /* The plan for a delta in which no row has the weight -1. */
 PlannedStmt *
@@ -165,10 +168,46 @@ groups_query(VsPlan *plan, bool change)
 			}
 		}
 	}
-	query->targetList = tlist;
 	query->havingQual = NULL;
 	query->hasAggs = plan->naggs > 0;
+	if (plan->nkeys > 0)
+		tlist = sort_by_hash(plan, query, tlist);
+	query->targetList = tlist;
 	return query;
+}
+
+/*
+ * Let the groups come in the order of the hash of their keys, which is the
+ * last column.  Rows of the output and of the state, index entries and cache
+ * entries are then made in that order, and later batches pass through them in
+ * that order: neighbours in the delta are neighbours everywhere.
+ */
+static List *
+sort_by_hash(VsPlan *plan, Query *query, List *tlist)
+{
+	SortGroupClause *clause = makeNode(SortGroupClause);
+	List	   *args = NIL;
+	TargetEntry *tle;
+	ListCell   *lc;
+
+	foreach(lc, tlist)
+	{
+		if (foreach_current_index(lc) >= Min(plan->nkeys, VS_HASH_COLUMNS))
+			break;
+		args = lappend(args, copyObject(lfirst_node(TargetEntry, lc)->expr));
+	}
+	tle = makeTargetEntry((Expr *) makeFuncExpr(vs_registry_key_hash(), INT8OID, args,
+												InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
+						  list_length(tlist) + 1, NULL, false);
+	tle->ressortgroupref = 1;
+	foreach(lc, tlist)
+		tle->ressortgroupref = Max(tle->ressortgroupref,
+								   lfirst_node(TargetEntry, lc)->ressortgroupref + 1);
+	get_sort_group_operators(INT8OID, true, true, false,
+							 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
+	clause->tleSortGroupRef = tle->ressortgroupref;
+	query->sortClause = list_make1(clause);
+	return lappend(tlist, tle);
 }
 
 /*
@@ -415,20 +454,34 @@ check_leaves(VsPlan *plan, PlannedStmt *stmt)
 	}
 }
 
+/*
+ * The Agg node of a plan over groups: on top, or below the Sort.  NULL if there
+ * is none, for want of aggregates.
+ */
+Agg *
+vs_plan_agg(PlannedStmt *stmt)
+{
+	Plan	   *plan = stmt->planTree;
+
+	if (IsA(plan, Sort) || IsA(plan, IncrementalSort))
+		plan = plan->lefttree;
+	return IsA(plan, Agg) ? (Agg *) plan : NULL;
+}
+
 /* Make the Agg node of a plan deliver serialized transition values. */
 static void
 split_aggregates(PlannedStmt *stmt)
 {
-	Agg		   *agg = (Agg *) stmt->planTree;
+	Agg		   *agg = vs_plan_agg(stmt);
 	ListCell   *lc;
 
-	if (!IsA(agg, Agg))
+	if (agg == NULL)
 	{
 		/* no aggregates at all: any node that delivers the keys will do */
 		foreach(lc, stmt->planTree->targetlist)
 			if (contain_agg_clause((Node *) lfirst(lc)))
 				elog(ERROR, "unexpected plan node %d above an aggregation",
-					 (int) nodeTag(agg));
+					 (int) nodeTag(stmt->planTree));
 		return;
 	}
 	if (agg->aggsplit != AGGSPLIT_SIMPLE)
@@ -441,6 +494,28 @@ split_aggregates(PlannedStmt *stmt)
 
 		if (IsA(tle->expr, Aggref))
 			mark_partial_aggref((Aggref *) tle->expr, AGGSPLIT_INITIAL_SERIAL);
+	}
+	if (stmt->planTree != &agg->plan)
+		retype_outer_vars(stmt->planTree);
+}
+
+/* What a Sort hands on has the types of what it gets. */
+static void
+retype_outer_vars(Plan *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->targetlist)
+	{
+		Var		   *var = (Var *) lfirst_node(TargetEntry, lc)->expr;
+		TargetEntry *outer;
+
+		if (!IsA(var, Var) || var->varno != OUTER_VAR)
+			elog(ERROR, "unexpected expression in a Sort");
+		outer = get_tle_by_resno(plan->lefttree->targetlist, var->varattno);
+		var->vartype = exprType((Node *) outer->expr);
+		var->vartypmod = exprTypmod((Node *) outer->expr);
+		var->varcollid = exprCollation((Node *) outer->expr);
 	}
 }
 

@@ -48,6 +48,16 @@ typedef struct PlanCacheEntry
 
 static HTAB *PlanCache = NULL;
 
+/*
+ * Relations that were invalidated while a plan was being made: it is not in
+ * the cache yet, so that nothing could mark it.
+ */
+#define MAX_MISSED	32
+static bool making = false;
+static int	nmissed = 0;		/* more than MAX_MISSED: anything may have been */
+static Oid	missed[MAX_MISSED];
+
+static VsPlan *make_watched(const VsQueryEntry *query);
 static void read_query(VsPlan *plan);
 static Query *source_query(Query *query);
 static void find_leaves(VsPlan *plan);
@@ -106,7 +116,7 @@ vs_plan_get(Oid output, bool nowait)
 			vs_plan_forget(output);
 			if (!vs_registry_read(output, &query))
 				elog(ERROR, "no continuous query with OID %u", output);
-			plan = vs_plan_make(&query, CacheMemoryContext);
+			plan = make_watched(&query);
 			entry = hash_search(PlanCache, &output, HASH_ENTER, NULL);
 			entry->plan = plan;
 		}
@@ -118,6 +128,32 @@ vs_plan_get(Oid output, bool nowait)
 		if (plan->valid)
 			return plan;
 	}
+}
+
+/* Make a plan, and mark it if it rests on what was invalidated meanwhile. */
+static VsPlan *
+make_watched(const VsQueryEntry *query)
+{
+	VsPlan	   *plan;
+
+	making = true;
+	nmissed = 0;
+	PG_TRY();
+	{
+		plan = vs_plan_make(query, CacheMemoryContext);
+	}
+	PG_FINALLY();
+	{
+		making = false;
+	}
+	PG_END_TRY();
+
+	if (nmissed > MAX_MISSED)
+		plan->valid = false;
+	for (int i = 0; i < Min(nmissed, MAX_MISSED); i++)
+		if (list_member_oid(plan->relids, missed[i]))
+			plan->valid = false;
+	return plan;
 }
 
 /* Throw away this process's plan of a query, if it has one. */
@@ -140,6 +176,15 @@ invalidate_by_relation(Datum arg, Oid relid)
 	HASH_SEQ_STATUS seq;
 	PlanCacheEntry *entry;
 
+	if (making)
+	{
+		if (relid == InvalidOid)
+			nmissed = MAX_MISSED + 1;
+		else if (nmissed < MAX_MISSED)
+			missed[nmissed++] = relid;
+		else
+			nmissed = MAX_MISSED + 1;
+	}
 	hash_seq_init(&seq, PlanCache);
 	while ((entry = hash_seq_search(&seq)) != NULL)
 	{

@@ -83,11 +83,12 @@ typedef struct VsPlan
 
 	/*
 	 * Plans over the delta, made when first needed.  insert_plan is for a
-	 * delta without a row of weight -1: keys and one partial value an
-	 * aggregate; or the output columns.  change_plan: keys, then for every
-	 * aggregate the partial value of the rows that came and of those that
+	 * delta without a row of weight -1: keys and the partial values of the
+	 * aggregates; or the output columns.  change_plan: keys, then for every
+	 * aggregate the partial values of the rows that came and of those that
 	 * went; or the output columns and the weight, ordered so that of one key
-	 * -1 comes before +1.
+	 * -1 comes before +1.  Groups end with the hash of their keys, if any, and
+	 * come in its order.
 	 */
 	PlannedStmt *insert_plan;
 	PlannedStmt *change_plan;
@@ -134,6 +135,7 @@ extern List *vs_plan_state_columns(VsPlan *plan);
 /* Columns of the output by which a row is found, and whether by their image. */
 extern List *vs_plan_locator_columns(VsPlan *plan, bool *image);
 
+extern Agg *vs_plan_agg(PlannedStmt *stmt);
 extern PlannedStmt *vs_plan_insert(VsPlan *plan);
 extern PlannedStmt *vs_plan_change(VsPlan *plan);
 extern PlannedStmt *vs_plan_recompute(VsPlan *plan, Bitmapset *null_keys, double nkeys);

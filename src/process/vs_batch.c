@@ -472,9 +472,9 @@ delta_plan(VsBatch *batch)
 	VsPlan	   *plan = batch->plan;
 	PlannedStmt *stmt = batch->change ? vs_plan_change(plan) : vs_plan_insert(plan);
 
-	if (IsA(stmt->planTree, Agg))
+	if (plan->strategy == VS_STRATEGY_GROUPS && vs_plan_agg(stmt) != NULL)
 	{
-		Agg		   *agg = (Agg *) stmt->planTree;
+		Agg		   *agg = vs_plan_agg(stmt);
 		double		rows = vs_delta_pages_total(batch->delta) * 100.0;
 
 		agg->numGroups = (long) Max(1, Min(rows, plan->planned_groups[batch->change]));

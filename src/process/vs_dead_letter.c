@@ -34,6 +34,7 @@ typedef struct HeldChanges
 
 static void bury_before(VsBatch *batch);
 static ErrorData *try_window(VsBatch *batch, uint64 first, uint64 last, bool keep);
+static void hold_changes(HeldChanges *held, VsBatchOptions *options);
 static void hold_change(char op, TupleTableSlot *slot, void *arg);
 static void release_changes(HeldChanges *held, const VsBatchOptions *options);
 static void isolate(VsBatch *batch, uint64 first, uint64 last);
@@ -154,10 +155,7 @@ try_window(VsBatch *batch, uint64 first, uint64 last, bool keep)
 
 	if (options->emit)
 	{
-		held.rows = tuplestore_begin_heap(false, false, work_mem);
-		initStringInfo(&held.ops);
-		holding.emit = hold_change;
-		holding.emit_arg = &held;
+		hold_changes(&held, &holding);
 		batch->options = &holding;
 	}
 	vs_delta_counters(batch->delta, &counters);
@@ -198,6 +196,15 @@ try_window(VsBatch *batch, uint64 first, uint64 last, bool keep)
 		pfree(held.ops.data);
 	}
 	return error;
+}
+
+static void
+hold_changes(HeldChanges *held, VsBatchOptions *options)
+{
+	held->rows = tuplestore_begin_heap(false, false, work_mem);
+	initStringInfo(&held->ops);
+	options->emit = hold_change;
+	options->emit_arg = held;
 }
 
 static void

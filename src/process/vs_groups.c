@@ -42,7 +42,7 @@ typedef struct MergeGroup
 	bool	   *old_nulls;
 } MergeGroup;
 
-static MergeGroup *load_group(VsRun *run, const Datum *keys, const bool *nulls);
+static MergeGroup *load_group(VsRun *run, TupleTableSlot *slot);
 static bool load_from_cache(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls);
 static bool load_from_tables(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls);
 static Datum inline_value(Datum value, int16 typlen);
@@ -105,7 +105,7 @@ vs_groups_merge(VsRun *run, TupleTableSlot *slot)
 	bool		complete = true;
 
 	slot_getallattrs(slot);
-	group = load_group(run, slot->tts_values, slot->tts_isnull);
+	group = load_group(run, slot);
 
 	if (!run->batch->change)
 		combine_inserts(run, group, slot->tts_values + run->plan->nkeys,
@@ -150,10 +150,12 @@ vs_groups_finish(VsRun *run)
  * "found" is false and its transition values are not set.
  */
 static MergeGroup *
-load_group(VsRun *run, const Datum *keys, const bool *nulls)
+load_group(VsRun *run, TupleTableSlot *slot)
 {
 	VsPlan	   *plan = run->plan;
 	int			natts = plan->groupdesc->natts;
+	const Datum *keys = slot->tts_values;
+	const bool *nulls = slot->tts_isnull;
 	MergeGroup *group = palloc0(sizeof(MergeGroup));
 
 	group->cache_index = -1;
@@ -161,7 +163,8 @@ load_group(VsRun *run, const Datum *keys, const bool *nulls)
 	ItemPointerSetInvalid(&group->state_tid);
 	group->values = palloc(sizeof(Datum) * natts);
 	group->nulls = palloc(sizeof(bool) * natts);
-	group->hash = vs_hasher_hash(run->hasher, keys, nulls);
+	if (plan->nkeys > 0)
+		group->hash = DatumGetUInt64(keys[slot->tts_tupleDescriptor->natts - 1]);
 
 	if (!run->batch->fresh)
 		group->found = load_from_cache(run, group, keys, nulls) ||
@@ -593,7 +596,7 @@ replace_group(VsRun *run, TupleTableSlot *slot)
 	MergeGroup *group;
 
 	slot_getallattrs(slot);
-	group = load_group(run, slot->tts_values, slot->tts_isnull);
+	group = load_group(run, slot);
 	for (int i = 0; i < plan->naggs; i++)
 	{
 		int			att = plan->nkeys + i;

@@ -1394,7 +1394,8 @@ refuse_prepare(void)
 	if (refused)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot PREPARE a transaction that has created or dropped a continuous query")));
+				 errmsg("cannot PREPARE a transaction that has created or dropped a continuous query"),
+				 errhint("Use COMMIT, or create and drop continuous queries in transactions of their own.")));
 }
 
 /* What is not transactional, now that the rest is committed.  Raises no error. */

@@ -193,6 +193,13 @@ vs_registry_create_state(Oid output, List *columns, int nkeys)
 	return state;
 }
 
+/* velostream.key_hash(VARIADIC "any") */
+Oid
+vs_registry_key_hash(void)
+{
+	return own_function("key_hash", 1, ANYOID);
+}
+
 /*
  * The index over the hash of some columns by which rows are found: looked for
  * by what it indexes, whatever its name.  If there is none: made when "create"

@@ -326,6 +326,7 @@ vs_registry_stop(VsQueryEntry *entry, const ErrorData *edata)
 	update_entry(entry, edata);
 }
 
+/* Of both; "edata" is the error that stops the query, or NULL. */
 static void
 update_entry(const VsQueryEntry *entry, const ErrorData *edata)
 {

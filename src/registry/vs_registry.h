@@ -121,6 +121,7 @@ extern Oid	vs_registry_create_view(Oid output, Query *query);
 extern Oid	vs_registry_create_state(Oid output, List *columns, int nkeys);
 extern Oid	vs_registry_locator(Oid relation, List *attnums, bool image, bool create);
 extern void vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan);
+extern Oid	vs_registry_key_hash(void);
 extern void vs_registry_link(const VsQueryEntry *entry);
 extern bool vs_registry_adopt(Oid output, bool force);
 

@@ -260,7 +260,10 @@ hash_column(HashColumn *column, Datum value)
 	result = FunctionCallInvoke(column->hash);
 	if (column->hash->isnull)
 		elog(ERROR, "hash function %u returned NULL", column->hashfn.fn_oid);
-	return column->way == HASH_EXTENDED ? DatumGetUInt64(result) : (uint64) DatumGetUInt32(result);
+	if (column->way == HASH_EXTENDED)
+		return DatumGetUInt64(result);
+	/* 32 bits, spread over 64 (Fibonacci hashing): the upper ones matter too */
+	return (uint64) DatumGetUInt32(result) * UINT64CONST(0x9E3779B97F4A7C15);
 }
 
 /* A hash that is the same wherever equal_image is true. */

@@ -387,6 +387,7 @@ report_failure(Wait *wait, const VsContextInfo *info)
 			 info->context[0] ? errdetail("%s", info->context) : 0));
 }
 
+/* The error when there is no time left: how far the query is, and who runs it. */
 static void
 report_timeout(Wait *wait, const VsContextInfo *info)
 {

@@ -8,7 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 use VelostreamTest;
 
 my $node = new_node('load', conf => 'max_wal_size = 1GB');
@@ -230,18 +230,29 @@ oracle($node, 'postgres', 'COMMIT PREPARED after a crash', totals => \%totals);
 # a commit wakes a worker: nothing waits for the end of its nap
 set_guc($node, 'velostream.naptime' => '60s');
 oracle($node, 'postgres', 'before the naps', totals => \%totals);
-for my $how ('on', 'off')
+my %best = (on => 60, off => 60);
+for my $how ('on', 'off', 'on', 'off')
 {
-	my $start = time;
-
-	for my $i (1 .. 10)
+	# workers move idle queries on for a second or so; then they sleep
+	my $frontiers = q{(SELECT string_agg(frontier_time::text, ',' ORDER BY name) FROM velostream.stat_queries)};
+	my $last = '';
+	for my $i (1 .. 20)
 	{
-		$node->safe_psql('postgres', "SET synchronous_commit = $how; INSERT INTO log VALUES (6, 1)");
-		poll($node, 'postgres', "sum(count) = $totals{'SELECT sum(count) FROM log_totals'} + $i FROM log_totals");
+		my $now = value($node, 'postgres', $frontiers);
+
+		last if $now eq $last;
+		$last = $now;
+		sleep 2.5;
 	}
-	cmp_ok(time - $start, '<', 40, "commits are seen at once, synchronous_commit = $how");
-	$totals{"SELECT sum($_) FROM log_totals"} += 10 for 'count', 'sum';
+
+	my $start = time;
+	$node->safe_psql('postgres', "SET synchronous_commit = $how; INSERT INTO log VALUES (6, 1)");
+	$totals{"SELECT sum($_) FROM log_totals"} += 1 for 'count', 'sum';
+	poll($node, 'postgres', "sum(count) = $totals{'SELECT sum(count) FROM log_totals'} FROM log_totals");
+	$best{$how} = time - $start if time - $start < $best{$how};
 }
+# without the bell it takes some seconds at least; the machine may be slow once
+cmp_ok($best{$_}, '<', 2, "a commit is seen at once, synchronous_commit = $_") for 'on', 'off';
 oracle($node, 'postgres', 'after the naps', totals => \%totals);
 
 log_is_clean($node);
