@@ -281,9 +281,12 @@ SELECT velostream.process('q', 0);
 SELECT velostream.process('q', -1);
 SELECT count(*) >= 0 AS processed FROM velostream.process('q', 7);
 SELECT velostream.wait('q', NULL);
+BEGIN;
+LOCK TABLE q;
 \set VERBOSITY terse
 SELECT velostream.wait('q', '-1s');
 \set VERBOSITY default
+ROLLBACK;
 BEGIN READ ONLY;
 SELECT velostream.wait('q', '60s');
 SAVEPOINT s;

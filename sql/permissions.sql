@@ -380,8 +380,6 @@ CREATE TABLE alice.definers WITH (velostream.continuous) AS SELECT id, secret FR
 CREATE TABLE alice.invokers WITH (velostream.continuous) AS SELECT id, secret FROM invokers;
 SELECT velostream.wait('alice.definers', '60s');
 TABLE alice.definers ORDER BY id;
-CREATE TABLE alice.around WITH (velostream.continuous) AS SELECT count(*) FROM alice.q;
-SELECT velostream.wait('alice.around', '60s');
 RESET ROLE;
 
 SET client_min_messages = warning;

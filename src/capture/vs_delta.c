@@ -222,7 +222,9 @@ vs_delta_set_window(VsDelta *delta, uint64 first, uint64 last)
 static void
 begin_execution(VsDelta *delta)
 {
-	delta->next_ordinal = delta->first;
+	delta->last_first = delta->first;
+	delta->last_row = 0;
+	delta->last_leaf = NULL;
 	delta->execution++;
 	delta->nrunning = 0;
 	delta->cut = false;
@@ -231,7 +233,7 @@ begin_execution(VsDelta *delta)
 uint64
 vs_delta_next_ordinal(VsDelta *delta)
 {
-	return delta->next_ordinal;
+	return delta->last_first + delta->last_row;
 }
 
 /*
@@ -268,21 +270,19 @@ vs_delta_last_row(VsDelta *delta, Oid *relid, ItemPointer tid,
 		return;
 
 	*relid = delta->last_leaf->relid;
-	*tid = delta->last_tid;
-	*xmin = delta->last_xmin;
-	*weight = delta->last_weight;
+	ItemPointerSet(tid, delta->last_block, abs(delta->last_code));
+	*weight = delta->last_code > 0 ? 1 : -1;
 
+	/* the horizon is held, so it is still the version that was delivered */
 	rel = table_open(*relid, NoLock);
-	tuple.t_self = delta->last_tid;
+	tuple.t_self = *tid;
 	if (heap_fetch(rel, SnapshotAny, &tuple, &buffer, false))
 	{
-		if (HeapTupleHeaderGetRawXmin(tuple.t_data) == delta->last_xmin)
-		{
-			*slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)),
-											 &TTSOpsHeapTuple);
-			ExecStoreHeapTuple(heap_copytuple(&tuple), *slot, true);
-			(*slot)->tts_tableOid = *relid;
-		}
+		*xmin = HeapTupleHeaderGetRawXmin(tuple.t_data);
+		*slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)),
+										 &TTSOpsHeapTuple);
+		ExecStoreHeapTuple(heap_copytuple(&tuple), *slot, true);
+		(*slot)->tts_tableOid = *relid;
 		ReleaseBuffer(buffer);
 	}
 	table_close(rel, NoLock);

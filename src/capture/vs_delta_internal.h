@@ -92,11 +92,13 @@ struct VsDelta
 	HTAB	   *dead;			/* row versions not to be delivered, or NULL */
 
 	/* the row delivered last */
-	uint64		next_ordinal;
+
+	/* the row delivered last: its page, its number there, offset and weight */
 	VsLeaf	   *last_leaf;		/* NULL: none yet */
-	ItemPointerData last_tid;
-	TransactionId last_xmin;
-	int			last_weight;
+	BlockNumber last_block;
+	uint64		last_first;		/* ordinal of the page's first row */
+	int			last_row;		/* one past it, on the page */
+	int			last_code;		/* offset, negative if the weight is */
 
 	VsDeltaCounters counters;
 };

@@ -453,11 +453,9 @@ next_row(ScanState *ss)
 	slot->tts_tid = tuple->t_self;
 	slot->tts_tableOid = tuple->t_tableOid;
 
-	delta->next_ordinal = reader->leaf->base + reader->first + state->row;
-	delta->last_leaf = reader->leaf;
-	delta->last_tid = tuple->t_self;
-	delta->last_xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
-	delta->last_weight = dslot->weight;
+	/* the rest about this row is known by its page; see next_rows */
+	delta->last_row = state->row;
+	delta->last_code = reader->rows[state->row - 1];
 	if (dslot->weight > 0)
 		delta->counters.rows_in++;
 	else
@@ -508,7 +506,15 @@ next_rows(DeltaScanState *state)
 			(int) (Max(state->hi, reader->first) - reader->first);
 		state->clipped = state->hi <= end;
 		if (state->row < state->limit)
+		{
+			VsDelta    *delta = reader->delta;
+
+			delta->last_leaf = reader->leaf;
+			delta->last_block = reader->block;
+			delta->last_first = reader->leaf->base + reader->first;
+			delta->last_row = state->row;
 			return true;
+		}
 	}
 }
 

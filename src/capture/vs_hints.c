@@ -33,6 +33,7 @@
 #include "capture/vs_hints_internal.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/procarray.h"
 #include "storage/bufmgr.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -43,6 +44,7 @@
 #define CARRY_MAX			(1024 * 1024)	/* entries, then they are merged */
 #define CARRY_GROUP_MAX		1024	/* pages per transaction, then too */
 #define DUE_XIDS_MAX		64	/* transactions looked up per call */
+#define DUE_SCAN_ROUNDS		4	/* parts of the ring looked through per call */
 
 /*
  * Carried pages of one frontier.  An entry is a hint with the number of its
@@ -137,6 +139,7 @@ static Carry *get_carry(Oid output, bool create);
 static CarryList *find_list(Carry *carry, const VsFrontier *frontier);
 static void keep_list(Carry *carry, CarryList *list, const CarryList *other);
 static uint64 fingerprint(const VsSnapshot *snapshot);
+static bool all_in_progress(const VsFrontier *frontier, XLogRecPtr since);
 static bool any_ended(CarryList *list);
 static bool has_ended(TransactionId xid);
 static int	compare_carried(const void *a, const void *b);
@@ -1003,9 +1006,63 @@ vs_capture_due(Oid output, const VsFrontier *frontier)
 		touched = vs_ring_touched(frontier->nsources, frontier->sources, since);
 	}
 
+	if (touched == VS_TOUCHED_YES)
+		return !all_in_progress(frontier, since);
 	/* unknown: it is if any WAL was written at all */
-	return touched == VS_TOUCHED_YES ||
-		(touched == VS_TOUCHED_UNKNOWN && GetXLogInsertRecPtr() > since);
+	return touched == VS_TOUCHED_UNKNOWN && GetXLogInsertRecPtr() > since;
+}
+
+/*
+ * Are all hints since then of transactions that have not ended?  Then a batch
+ * would find nothing but pages to carry.  False if that is not known, or would
+ * take long to find out: a batch then moves on from where the next look begins.
+ */
+static bool
+all_in_progress(const VsFrontier *frontier, XLogRecPtr since)
+{
+	VsRingFile *files = palloc(Max(frontier->nsources, 1) * sizeof(VsRingFile));
+	VsRingScan	scan = {0};
+	VsHintBuffer hints;
+	TransactionId last = InvalidTransactionId;
+	int			rounds = DUE_SCAN_ROUNDS;
+	bool		result = true;
+	bool		lost = false;
+	bool		more = true;
+
+	for (int i = 0; i < frontier->nsources; i++)
+	{
+		XLogRecPtr	from;
+
+		files[i].watch = vs_ring_watched_since(frontier->sources[i].node, &from);
+		files[i].source = i;
+		files[i].from = since;
+		if (files[i].watch == 0 || from > since)
+			result = false;
+	}
+	scan.from = since;
+	scan.upto = vs_ring_position();
+	scan.nfiles = frontier->nsources;
+	scan.files = files;
+	vs_hint_buffer_init(&hints, CurrentMemoryContext);
+
+	while (result && more && rounds-- > 0)
+	{
+		hints.n = 0;
+		more = vs_ring_scan(&scan, &hints, &lost);
+		for (int i = 0; i < hints.n && result; i++)
+		{
+			VsHint	   *hint = &hints.hints[i];
+
+			if (hint->xid == last && BlockNumberIsValid(hint->block))
+				continue;
+			last = hint->xid;
+			result = BlockNumberIsValid(hint->block) && TransactionIdIsNormal(last) &&
+				TransactionIdIsInProgress(last);
+		}
+	}
+	pfree(hints.hints);
+	pfree(files);
+	return result && !more && !lost;
 }
 
 /*

@@ -67,6 +67,7 @@ static bool names_relation(Node *node, List **relids);
 static void choose_strategy(VsPlan *plan);
 static void describe_keys(VsPlan *plan);
 static void describe_aggregates(VsPlan *plan);
+static bool place_partials(VsPlan *plan);
 static void describe_group_tuple(VsPlan *plan);
 static void describe_output(VsPlan *plan);
 static bool collect_aggrefs(Node *node, List **aggrefs);
@@ -625,13 +626,40 @@ describe_aggregates(VsPlan *plan)
 							get_func_name(aggref->aggfnoid)),
 					 errdetail("%s", _(why_not))));
 		plan->aggs[foreach_current_index(lc)] = agg;
-		plan->delta_column[foreach_current_index(lc) + 1] =
-			plan->delta_column[foreach_current_index(lc)] + (agg->partial_sum ? 2 : 1);
 		/* serialized sums cannot always be subtracted: their scale may shrink */
 		if (plan->entry.mode == VS_SOURCE_CHANGES &&
 			(agg->retract != VS_RETRACT_SUBTRACT || agg->transtype == INTERNALOID))
 			plan->recompute = true;
 	}
+	if (!place_partials(plan))
+	{
+		/* one value each for the sums of integers: slower, but narrower */
+		for (int i = 0; i < plan->naggs; i++)
+			plan->aggs[i]->partial_sum = plan->aggs[i]->partial_count = NULL;
+		if (!place_partials(plan))
+			ereport(ERROR,
+					(errcode(ERRCODE_TOO_MANY_COLUMNS),
+					 errmsg("a continuous query can have at most %d aggregates and group keys",
+							(MaxTupleAttributeNumber - 1) / (counted ? 2 : 1)),
+					 errhint("Distribute them over several queries.")));
+	}
+}
+
+/* Number the partial values in a row of the delta plan; false: they are too many. */
+static bool
+place_partials(VsPlan *plan)
+{
+	int			n = 0;
+
+	for (int i = 0; i < plan->naggs; i++)
+	{
+		plan->delta_column[i] = n;
+		n += plan->aggs[i]->partial_sum ? 2 : 1;
+	}
+	plan->delta_column[plan->naggs] = n;
+	/* rows come and go, and there is a column to sort by */
+	return plan->nkeys + n * (plan->entry.mode == VS_SOURCE_CHANGES ? 2 : 1) + 1 <=
+		MaxTupleAttributeNumber;
 }
 
 /*
