@@ -24,3 +24,16 @@ INSERT INTO s VALUES (9, 'z', 9);
 SELECT velostream.wait(timeout => '60s');
 SELECT k, n, v, _op FROM s_groups WHERE _offset > 5 ORDER BY _offset;
 DROP TABLE s CASCADE;
+
+-- An update that changes nothing that is selected is no change.
+CREATE TABLE s (id int PRIMARY KEY, k text, v int, note text);
+CREATE TABLE s_rows WITH (velostream.continuous, velostream.kind = stream) AS
+SELECT id, k, note FROM s;
+INSERT INTO s SELECT i, 'k' || i, i, repeat('long', 1000 * i) FROM generate_series(1, 3) i;
+SELECT velostream.wait('s_rows', '60s');
+UPDATE s SET v = v + 1;
+UPDATE s SET k = 'other' WHERE id = 2;
+UPDATE s SET note = NULL WHERE id = 3;
+SELECT velostream.wait('s_rows', '60s');
+SELECT id, k, length(note), _op FROM s_rows ORDER BY _offset;
+DROP TABLE s CASCADE;

@@ -37,6 +37,7 @@ static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 static void request_shmem(void);
 static void startup_shmem(void);
 
+/* Outside of shared_preload_libraries only the settings of a session are defined. */
 void
 _PG_init(void)
 {

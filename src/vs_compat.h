@@ -61,6 +61,13 @@ vs_make_file(Oid tablespace, Oid database, Oid number)
 #define vs_check_permissions(query) ((void) ExecCheckRTPerms((query)->rtable, true))
 #endif
 
+/* The setting that makes plans parallel without need. */
+#if PG_VERSION_NUM >= 160000
+#define VS_FORCE_PARALLEL	"debug_parallel_query"
+#else
+#define VS_FORCE_PARALLEL	"force_parallel_mode"
+#endif
+
 /* The kind of a custom scan's slot, where it can be named at creation. */
 #if PG_VERSION_NUM >= 160000
 #define vs_set_custom_scan_slot_ops(state, ops) ((state)->slotOps = (ops))

@@ -11,6 +11,7 @@
 
 #include "utils/guc.h"
 #include "velostream.h"
+#include "vs_compat.h"
 #include "vs_guc.h"
 
 bool		vs_enabled = true;
@@ -41,6 +42,40 @@ vs_guc_init(bool preloading)
 	}
 }
 
+/*
+ * Plans over deltas are kept and used for many batches, whatever session made
+ * them: what that has chosen for its own queries must not end up in them.
+ * (Costs and the like are the server's business.)
+ */
+void
+vs_guc_fix_planner(bool for_good)
+{
+	static const char *const settings[][2] = {
+		{"enable_bitmapscan", "on"},
+		{"enable_hashagg", "on"},
+		{"enable_hashjoin", "on"},
+		{"enable_indexscan", "on"},
+		{"enable_material", "on"},
+		{"enable_mergejoin", "on"},
+		{"enable_nestloop", "on"},
+		{"enable_partition_pruning", "on"},
+		{"enable_seqscan", "on"},
+		{"enable_sort", "on"},
+		{"from_collapse_limit", "8"},
+		{"geqo", "off"},
+		{"join_collapse_limit", "8"},
+		{"max_parallel_workers_per_gather", "0"},
+		{VS_FORCE_PARALLEL, "off"},
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
+								 for_good ? PGC_S_OVERRIDE : PGC_S_SESSION,
+								 for_good ? GUC_ACTION_SET : GUC_ACTION_SAVE,
+								 true, 0, false);
+}
+
+/* Settings that size shared memory. */
 static void
 define_sizes(void)
 {
@@ -67,6 +102,7 @@ define_sizes(void)
 							NULL, NULL, NULL);
 }
 
+/* Settings that can change while the server runs, or within a session. */
 static void
 define_workers(void)
 {

@@ -50,6 +50,8 @@ extern uint64 vs_delta_pages_total(VsDelta *delta);	/* pages this delta looks at
 extern VsFrontier *vs_delta_frontier(VsDelta *delta);	/* the frontier after it */
 extern void vs_delta_end(VsDelta *delta);
 extern bool vs_delta_degraded(VsDelta *delta);	/* append mode, horizon contract broken: goes by raw xmin */
+extern bool vs_delta_deceived(VsDelta *delta);	/* failed, as a hint was missing: trust none next time */
+extern void vs_delta_trust_hints(bool on);	/* with false, vs_delta_begin looks at all pages; until end of transaction */
 extern void vs_delta_flush_at_once(bool on);	/* vs_delta_begin does not wait for others to flush; until end of transaction */
 
 /*
@@ -101,6 +103,13 @@ extern bool vs_capture_due(Oid output, const VsFrontier *frontier);
 extern void vs_capture_forget(Oid output);	/* drop what this process carries */
 extern XLogRecPtr vs_capture_read_wal(void);	/* read hints up to the flushed end; returns it */
 extern bool vs_capture_unflushed(void);	/* WAL was written that no hints can be read from yet */
+
+/*
+ * XLogFlush up to an insert position.  (XLogFlush(GetXLogInsertRecPtr()) is
+ * an error when the next record would start right after a page header.)
+ */
+extern void vs_hints_flush(XLogRecPtr upto);
+extern bool vs_hints_flushed(XLogRecPtr upto);	/* is it flushed already? */
 
 /* The horizon contract: one physical slot per database. */
 extern void vs_horizon_ensure(void);	/* create this database's slot if there is none */

@@ -42,16 +42,6 @@ extern void vs_hints_collect(Oid output, const VsFrontier *from,
 							 VsPages *pages, XLogRecPtr *restart_lsn);
 
 /*
- * XLogFlush up to an insert position.  (XLogFlush(GetXLogInsertRecPtr()) is
- * an error when the next record would start right after a page header.)
- */
-extern void vs_hints_flush(XLogRecPtr upto);
-extern bool vs_hints_flushed(XLogRecPtr upto);	/* is it flushed already? */
-
-/* Widen a transaction id that is less than 2^31 away from "next". */
-extern FullTransactionId vs_full_xid(TransactionId xid, FullTransactionId next);
-
-/*
  * vs_hints.c also has vs_capture_shmem_size, vs_capture_shmem_init,
  * vs_capture_due, vs_capture_forget and vs_capture_read_wal;
  * vs_capture_init (hooks, custom scan methods) is in vs_delta.c.

@@ -70,11 +70,10 @@ static List *planning_leaves = NIL; /* in TopMemoryContext */
 static int	saved_constraint_exclusion;
 
 static bool flush_at_once = false;
+static bool trust_hints = true;
 
 static void begin_execution(VsDelta *delta);
 static void add_leaves(VsDelta *delta, List *leaves);
-static int	compare_sources(const void *a, const void *b);
-static const VsSource *find_source(const VsFrontier *frontier, Oid relid);
 static const char *find_rebuild_reason(VsDelta *delta, const VsFrontier *from);
 static bool is_unambiguous(FullTransactionId xmin);
 static XLogRecPtr flush_wal(void);
@@ -165,6 +164,16 @@ bool
 vs_delta_may_retract(VsDelta *delta)
 {
 	return delta->may_retract;
+}
+
+/*
+ * The scan met a row of weight -1 in a delta that was not to have any: what
+ * the WAL told was incomplete.
+ */
+bool
+vs_delta_deceived(VsDelta *delta)
+{
+	return delta->deceived;
 }
 
 uint64
@@ -413,6 +422,16 @@ vs_delta_flush_at_once(bool on)
 	flush_at_once = on;
 }
 
+/*
+ * With false, the next vs_delta_begin looks at all pages, whatever the WAL
+ * told, and any row may go away.
+ */
+void
+vs_delta_trust_hints(bool on)
+{
+	trust_hints = on;
+}
+
 /* The leaf of that OID: a binary search. */
 VsLeaf *
 vs_delta_find_leaf(VsDelta *delta, Oid relid)
@@ -464,7 +483,7 @@ add_leaves(VsDelta *delta, List *leaves)
 
 	foreach(lc, leaves)
 		frontier->sources[i++].relid = lfirst_oid(lc);
-	qsort(frontier->sources, n, sizeof(VsSource), compare_sources);
+	vs_frontier_sort(frontier);
 
 	for (i = 0; i < n; i++)
 	{
@@ -475,26 +494,6 @@ add_leaves(VsDelta *delta, List *leaves)
 		delta->leaves[i].nblocks = RelationGetNumberOfBlocks(rel);
 		table_close(rel, NoLock);
 	}
-}
-
-static int
-compare_sources(const void *a, const void *b)
-{
-	Oid			left = ((const VsSource *) a)->relid;
-	Oid			right = ((const VsSource *) b)->relid;
-
-	return (left > right) - (left < right);
-}
-
-static const VsSource *
-find_source(const VsFrontier *frontier, Oid relid)
-{
-	VsSource	key = {.relid = relid};
-
-	if (frontier->nsources == 0)
-		return NULL;
-	return bsearch(&key, frontier->sources, frontier->nsources,
-				   sizeof(VsSource), compare_sources);
 }
 
 /*
@@ -522,7 +521,7 @@ find_rebuild_reason(VsDelta *delta, const VsFrontier *from)
 	for (int i = 0; i < from->nsources; i++)
 	{
 		const VsSource *before = &from->sources[i];
-		const VsSource *now = find_source(delta->frontier, before->relid);
+		const VsSource *now = vs_frontier_source(delta->frontier, before->relid);
 
 		if (now == NULL)
 			return _("a partition was detached or dropped");
@@ -590,8 +589,13 @@ collect_pages(VsDelta *delta, Oid output, const VsFrontier *from)
 	{
 		VsLeaf	   *leaf = &delta->leaves[i];
 		const VsSource *now = &frontier->sources[i];
-		const VsSource *before = delta->s1 ? find_source(from, now->relid) : NULL;
+		const VsSource *before = delta->s1 ? vs_frontier_source(from, now->relid) : NULL;
 
+		if (!trust_hints)
+		{
+			pages[i].sweep = true;
+			pages[i].sweep_lsn = InvalidXLogRecPtr;
+		}
 		if (before == NULL || !RelFileNodeEquals(before->node, now->node) ||
 			pages[i].sweep)
 			leaf->npages = leaf->nblocks;
@@ -723,6 +727,7 @@ at_xact_end(XactEvent event, void *arg)
 	{
 		active_delta = NULL;
 		flush_at_once = false;
+		trust_hints = true;
 		stop_planning();
 	}
 }

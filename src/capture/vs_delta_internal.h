@@ -71,6 +71,7 @@ struct VsDelta
 	const char *rebuild_reason; /* translated, or NULL */
 	bool		degraded;
 	bool		may_retract;
+	bool		deceived;		/* a row of weight -1 was found nevertheless */
 	VsFrontier *frontier;
 	uint64		pages_total;
 	int			nleaves;

@@ -808,10 +808,14 @@ judge_page(PageReader *reader)
 	LockBuffer(reader->buffer, BUFFER_LOCK_UNLOCK);
 
 	if (unexpected)
+	{
+		delta->deceived = true;
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("a deleted row was found in block %u of relation \"%s\", of which no WAL record told",
-						reader->block, RelationGetRelationName(reader->rel))));
+						reader->block, RelationGetRelationName(reader->rel)),
+				 errhint("The next batch reads all pages of its sources. Please report this as a bug.")));
+	}
 }
 
 /* Every tuple of the page is new. */

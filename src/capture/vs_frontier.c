@@ -76,7 +76,7 @@ vs_snapshot_capture(Snapshot snapshot, const VsSnapshot *previous)
 	XidList		list;
 
 	if (snapshot->snapshot_type != SNAPSHOT_MVCC || snapshot->takenDuringRecovery)
-		elog(ERROR, "cannot store a snapshot of this kind");
+		elog(ERROR, "unexpected kind of snapshot: %d", (int) snapshot->snapshot_type);
 
 	list.max = snapshot->xcnt + Max(snapshot->subxcnt, 0) + 16;
 	list.n = 0;
@@ -290,6 +290,34 @@ vs_snapshot_restore(const VsSnapshot *stored)
 	snapshot->copied = false;
 	snapshot->curcid = FirstCommandId;
 	return snapshot;
+}
+
+static int
+compare_source(const void *a, const void *b)
+{
+	Oid			left = ((const VsSource *) a)->relid;
+	Oid			right = ((const VsSource *) b)->relid;
+
+	return (left > right) - (left < right);
+}
+
+/* vs_frontier_sort: bring the sources into the order that they have for good. */
+void
+vs_frontier_sort(VsFrontier *frontier)
+{
+	qsort(frontier->sources, frontier->nsources, sizeof(VsSource), compare_source);
+}
+
+/* vs_frontier_source: the source with that OID, or NULL. */
+const VsSource *
+vs_frontier_source(const VsFrontier *frontier, Oid relid)
+{
+	VsSource	key = {.relid = relid};
+
+	if (frontier->nsources == 0)
+		return NULL;
+	return bsearch(&key, frontier->sources, frontier->nsources,
+				   sizeof(VsSource), compare_source);
 }
 
 /*

@@ -46,6 +46,12 @@ typedef struct VsFrontier
 	VsSource   *sources;		/* sorted by relid */
 } VsFrontier;
 
+extern void vs_frontier_sort(VsFrontier *frontier); /* its sources */
+extern const VsSource *vs_frontier_source(const VsFrontier *frontier, Oid relid);	/* or NULL */
+
+/* Widen a transaction id that is less than 2^31 away from "next". */
+extern FullTransactionId vs_full_xid(TransactionId xid, FullTransactionId next);
+
 extern VsSnapshot *vs_snapshot_capture(Snapshot snapshot, const VsSnapshot *previous);
 extern Snapshot vs_snapshot_restore(const VsSnapshot *stored);
 extern bool vs_snapshot_in_progress(const VsSnapshot *stored, FullTransactionId xid);

@@ -239,27 +239,13 @@ begin_pages(Collect *c)
 	}
 }
 
-/*
- * Was this file a source at the old frontier?  (Both arrays are sorted.)
- */
+/* Was this file a source at the old frontier? */
 static bool
 is_known(const VsFrontier *from, const VsSource *source)
 {
-	int			low = 0;
-	int			high = from->snapshot ? from->nsources : 0;
+	const VsSource *before = from->snapshot ? vs_frontier_source(from, source->relid) : NULL;
 
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (from->sources[middle].relid == source->relid)
-			return RelFileNodeEquals(from->sources[middle].node, source->node);
-		if (from->sources[middle].relid < source->relid)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return false;
+	return before != NULL && RelFileNodeEquals(before->node, source->node);
 }
 
 /*
@@ -611,6 +597,10 @@ scan_for_carried(Collect *c, int source, XLogRecPtr since)
 	table_close(relation, NoLock);
 }
 
+/*
+ * Carry all that unfinished transactions did on this page, which is locked: as
+ * hints of the WAL at "lsn".
+ */
 static void
 scan_page_for_carried(Collect *c, Page page, int source, BlockNumber block,
 					  XLogRecPtr lsn)
@@ -689,6 +679,10 @@ xid_in_progress(Collect *c, TransactionId xid)
 	return c->last_in_progress;
 }
 
+/*
+ * Carry a hint over to the next batch.  Where these get to be too many, those of
+ * one page and transaction are merged, and if need be those of one relation.
+ */
 static void
 add_carried(Collect *c, const VsHint *hint)
 {
@@ -883,6 +877,7 @@ finish_list(CarryList *list)
 	list->xids = xids;
 }
 
+/* What this process carries for a query; NULL if nothing, and not "create". */
 static Carry *
 get_carry(Oid output, bool create)
 {

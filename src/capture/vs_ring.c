@@ -119,6 +119,7 @@ vs_ring_shmem_size(void)
 	return add_size(size, hash_estimate_size(max_watches(), sizeof(Watch)));
 }
 
+/* The caller holds AddinShmemInitLock. */
 void
 vs_ring_shmem_init(void)
 {

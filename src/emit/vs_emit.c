@@ -12,7 +12,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "process/vs_batch_internal.h"
+#include "process/vs_run.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -22,15 +22,19 @@ static void set_columns(VsRun *run, const Datum *values, const bool *nulls);
 static void append_to_stream(VsRun *run, const char *op, const Datum *values, const bool *nulls);
 static void emitted(VsRun *run, char op, TupleTableSlot *slot);
 
+/* Delete a row that a scan has found, of the output or the state. */
 static void
 delete_scanned(VsTarget *target, void *arg)
 {
 	VsRun	   *run = arg;
 	ItemPointerData tid = target->oldslot->tts_tid;
+	MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
 
 	if (target == run->output)
 		emitted(run, 'd', target->oldslot);
 	vs_target_delete(target, &tid);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(run->rowcxt);
 }
 
 /*

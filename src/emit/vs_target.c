@@ -32,11 +32,13 @@
 #define PRUNE_FREE_SPACE	(BLCKSZ / 8)
 
 static void open_executor(VsTarget *target, Snapshot snapshot);
+static void defer_no_trigger(TriggerDesc *triggers);
 static void prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locator);
 static void prepare_defaults(VsTarget *target);
 static void fill_user_columns(VsTarget *target, bool update);
 static bool row_matches(VsTarget *target, const Datum *values, const bool *nulls);
 
+/* See vs_target.h.  Row triggers that need the old row forbid blind updates. */
 VsTarget *
 vs_target_begin(Oid relid, int ncolumns, List *lookup, bool image,
 				Oid locator, Snapshot snapshot)
@@ -87,11 +89,28 @@ open_executor(VsTarget *target, Snapshot snapshot)
 		target->relinfo->ri_TrigDesc->trig_update_before_row = false;
 		target->relinfo->ri_TrigDesc->trig_delete_before_row = false;
 	}
+	defer_no_trigger(target->relinfo->ri_TrigDesc);
 	ExecOpenIndices(target->relinfo, false);
 	EvalPlanQualInit(&target->epqstate, estate, NULL, NIL, -1);
 	AfterTriggerBeginQuery();
 }
 
+/*
+ * Constraints that can be deferred are checked at the end of the batch, like
+ * others: in a security-restricted operation nothing can be put off until the
+ * commit.  (The description of the triggers is our own copy.)
+ */
+static void
+defer_no_trigger(TriggerDesc *triggers)
+{
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		triggers->triggers[i].tgdeferrable = false;
+		triggers->triggers[i].tginitdeferred = false;
+	}
+}
+
+/* How rows are found: the columns, and the locator over them. */
 static void
 prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locator)
 {

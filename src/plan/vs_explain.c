@@ -8,15 +8,12 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "plan/vs_plan.h"
 #include "plan/vs_plan_internal.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
@@ -45,29 +42,10 @@ velostream_explain(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Explain		explain;
 	VsQueryEntry entry;
-	Oid			output;
 	VsRunAs		before;
 
-	vs_require_preload();
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("query must not be null")));
-	output = PG_GETARG_OID(0);
-	if (get_rel_name(output) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", output)));
-	if (!vs_registry_read(output, &entry))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("\"%s\" is not the output of a continuous query",
-						get_rel_name(output)),
-				 errhint("The view velostream.queries lists continuous queries.")));
-	if (!pg_class_ownercheck(output, GetUserId()) &&
-		!has_privs_of_role(GetUserId(), ROLE_PG_MONITOR))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(output));
+	vs_registry_argument(fcinfo, true, &entry);
 
 	explain.store = rsinfo->setResult;
 	explain.desc = rsinfo->setDesc;
@@ -123,6 +101,7 @@ explain_source(Explain *explain)
 		say(explain, "  Partitions: %d", list_length(plan->leaves));
 }
 
+/* How changes of the source get into the output. */
 static void
 explain_strategy(Explain *explain)
 {
@@ -145,6 +124,7 @@ explain_strategy(Explain *explain)
 		say(explain, "Output: a stream, every change is appended");
 }
 
+/* The keys, how each aggregate is kept, and where. */
 static void
 explain_groups(Explain *explain)
 {

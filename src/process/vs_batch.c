@@ -66,6 +66,7 @@ vs_batch_running(void)
 	return running;
 }
 
+/* See vs_process.h.  The locks are those of all batches, in this order: output, query. */
 void
 vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
 {
@@ -109,11 +110,15 @@ vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
 	{
 		run_as_owner(&batch, &entry, result);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		running = false;
+		if (batch.delta != NULL && vs_delta_deceived(batch.delta))
+			vs_context_distrust(batch.shared);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	running = false;
 	vs_wait_point("batch-end");
 }
 
@@ -149,6 +154,7 @@ run_as_owner(VsBatch *batch, const VsQueryEntry *entry, VsBatchResult *result)
 
 		vs_delta_activate(NULL);
 		vs_delta_end(batch->delta);
+		batch->delta = NULL;
 		PopActiveSnapshot();
 		UnregisterSnapshot(batch->snapshot);
 	}
@@ -264,6 +270,7 @@ open_delta(VsBatch *batch)
 	if (reason == NULL)
 	{
 		batch->fresh = row->frontier.snapshot == NULL;
+		vs_delta_trust_hints(!vs_context_distrusted(batch->shared));
 		batch->delta = vs_delta_begin(batch->outputid, &row->frontier, plan->entry.mode,
 									  plan->leaves, batch->snapshot);
 		reason = vs_delta_rebuild_reason(batch->delta);
@@ -271,6 +278,7 @@ open_delta(VsBatch *batch)
 		{
 			reason = pstrdup(reason);
 			vs_delta_end(batch->delta);
+			batch->delta = NULL;
 		}
 	}
 	if (reason)
@@ -351,6 +359,7 @@ must_write_frontier(VsBatch *batch)
 		GetCurrentTimestamp() - row->updated_at >= IDLE_ADVANCE_US;
 }
 
+/* Write the new frontier, with the counters of this batch added. */
 static void
 write_frontier(VsBatch *batch, instr_time start)
 {
@@ -414,6 +423,7 @@ vs_execute_window(VsBatch *batch, uint64 first, uint64 last)
 	batch->fresh = false;
 }
 
+/* Open output and state for writing, in a memory context of the run. */
 static VsRun *
 begin_run(VsBatch *batch)
 {

@@ -1,72 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * vs_batch_internal.h
- *	  What the files of process/ share: a batch, and one run over its delta.
+ *	  What the files of process/ share.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef VS_BATCH_INTERNAL_H
 #define VS_BATCH_INTERNAL_H
 
-#include "capture/vs_capture.h"
-#include "emit/vs_target.h"
 #include "executor/execdesc.h"
-#include "plan/vs_plan.h"
-#include "process/vs_process.h"
-#include "registry/vs_registry.h"
-#include "state/vs_agg.h"
-#include "state/vs_context.h"
-#include "utils/tuplestore.h"
-
-typedef struct VsBatch
-{
-	Oid			outputid;
-	const VsBatchOptions *options;
-	VsContext  *shared;			/* the query's shared context */
-	VsPlan	   *plan;
-	VsFrontierRow row;			/* as read; then as it will be written */
-	Snapshot	snapshot;		/* S2 */
-	VsDelta    *delta;
-	bool		fresh;			/* the output is empty: no group exists yet */
-	bool		change;			/* run the change plan */
-	uint64		changes;		/* emitted so far */
-	uint64		recomputed;
-	uint64		dead;
-} VsBatch;
-
-/* Keys of groups to compute again, with NULLs in the same columns. */
-typedef struct VsTouched
-{
-	Bitmapset  *null_keys;
-	Tuplestorestate *keys;
-	uint64		count;
-} VsTouched;
-
-/* One run of a delta plan over (a window of) the delta. */
-typedef struct VsRun
-{
-	VsBatch    *batch;
-	VsPlan	   *plan;
-	MemoryContext context;		/* of this run */
-	MemoryContext rowcxt;		/* of one group or row */
-	VsTarget   *output;
-	VsTarget   *state;			/* or NULL */
-
-	/* groups */
-	VsHasher   *hasher;			/* over the keys */
-	VsAggContext *aggs;
-	ExprContext *econtext;
-	TupleTableSlot *finalslot;	/* keys and final values */
-	ProjectionInfo *projection; /* output row from finalslot */
-	ExprState  *having;
-	List	   *touched;		/* of VsTouched */
-	TupleDesc	keydesc;
-	TupleTableSlot *keyslot;
-
-	/* rows: a row of weight -1 that waits for its successor */
-	TupleTableSlot *pending;
-	bool		has_pending;
-} VsRun;
+#include "process/vs_run.h"
 
 /* Receives the rows of a plan. */
 typedef void (*VsRowReceiver) (VsRun *run, TupleTableSlot *slot);
@@ -83,13 +26,6 @@ extern void vs_groups_finish(VsRun *run);	/* recomputes what must be */
 extern void vs_rows_begin(VsRun *run);
 extern void vs_rows_merge(VsRun *run, TupleTableSlot *slot);
 extern void vs_rows_finish(VsRun *run);
-
-/* vs_emit.c: write a change to the output; the first ncolumns values */
-extern void vs_emit_insert(VsRun *run, const Datum *values, const bool *nulls);
-extern void vs_emit_update(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);	/* output->oldslot holds the old row (tables) */
-extern void vs_emit_replace(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);
-extern void vs_emit_reset(VsRun *run);	/* everything the output holds is void */
-extern void vs_emit_delete(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);
 
 /* vs_dead_letter.c */
 extern void vs_execute_isolating(VsBatch *batch);

@@ -42,6 +42,8 @@ typedef struct VsBatchResult
  * after on_error = dead_letter had its say.
  */
 extern void vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result);
+extern bool vs_release_horizon(void);	/* up to the oldest frontier; false: another time */
+extern void vs_release_before_batch(void);	/* the same in a user's session, if there is something */
 extern bool vs_batch_running(void); /* in this process, now */
 
 /*

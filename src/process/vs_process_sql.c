@@ -12,16 +12,18 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "process/vs_batch_internal.h"
-#include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "vs_compat.h"
+#include "vs_guc.h"
 
 typedef struct Emitted
 {
 	Tuplestorestate *store;
 	TupleDesc	desc;
+	MemoryContext context;		/* of one change */
 } Emitted;
 
 static void require_running(Oid output, const VsQueryEntry *entry);
@@ -46,32 +48,19 @@ velostream_process(PG_FUNCTION_ARGS)
 	VsQueryEntry entry;
 	Emitted		emitted;
 	Oid			output;
+	int			nestlevel;
 
-	vs_require_preload();
 	InitMaterializedSRF(fcinfo, 0);
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("query must not be null")));
-	output = PG_GETARG_OID(0);
-	if (get_rel_name(output) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", output)));
-	if (!vs_registry_read(output, &entry))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("\"%s\" is not the output of a continuous query",
-						get_rel_name(output)),
-				 errhint("The view velostream.queries lists continuous queries.")));
-	if (!pg_class_ownercheck(output, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(output));
+	vs_registry_argument(fcinfo, false, &entry);
+	output = entry.output;
 	require_running(output, &entry);
 	PreventCommandIfReadOnly("velostream.process()");
 	PreventCommandDuringRecovery("velostream.process()");
 
 	emitted.store = rsinfo->setResult;
 	emitted.desc = rsinfo->setDesc;
+	emitted.context = AllocSetContextCreate(CurrentMemoryContext, "velostream change",
+											ALLOCSET_DEFAULT_SIZES);
 	options.immediate_flush = true;
 	options.emit = store_change;
 	options.emit_arg = &emitted;
@@ -83,7 +72,13 @@ velostream_process(PG_FUNCTION_ARGS)
 					 errmsg("batch_rows must be greater than zero")));
 		options.batch_rows = PG_GETARG_INT64(1);
 	}
+	vs_release_before_batch();
+	if (!entry.adopted)
+		(void) vs_registry_adopt(output, true); /* restored from a dump */
+	nestlevel = NewGUCNestLevel();
+	vs_guc_fix_planner(false);
 	vs_batch_run(output, &options, &result);
+	AtEOXact_GUC(false, nestlevel);
 	if (result.busy || result.skipped)
 	{
 		/* something happened to the query while we waited for our turn */
@@ -107,18 +102,22 @@ require_running(Oid output, const VsQueryEntry *entry)
 				 errhint("Run velostream.resume('%s') first.", get_rel_name(output))));
 }
 
+/* Keep a change as a row of the result. */
 static void
 store_change(char op, TupleTableSlot *slot, void *arg)
 {
 	Emitted    *emitted = arg;
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
+	MemoryContext old = MemoryContextSwitchTo(emitted->context);
 
 	values[0] = CStringGetTextDatum(op == 'i' ? "insert" :
 									op == 'u' ? "update" :
 									op == 'd' ? "delete" : "reset");
 	values[1] = vs_slot_to_jsonb(slot);
 	tuplestore_putvalues(emitted->store, emitted->desc, values, nulls);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(emitted->context);
 }
 
 /* A row as jsonb, its columns by name. */

@@ -785,15 +785,6 @@ lsn_before(FullTransactionId xmin)
 	return result;
 }
 
-static int
-compare_sources(const void *a, const void *b)
-{
-	Oid			left = ((const VsSource *) a)->relid;
-	Oid			right = ((const VsSource *) b)->relid;
-
-	return left < right ? -1 : left > right;
-}
-
 /* The heaps a plan reads, on which it holds locks, with their files. */
 static void
 list_sources(VsPlan *plan, VsFrontier *frontier)
@@ -811,7 +802,7 @@ list_sources(VsPlan *plan, VsFrontier *frontier)
 		source->node = rel->rd_node;
 		table_close(rel, NoLock);
 	}
-	qsort(frontier->sources, frontier->nsources, sizeof(VsSource), compare_sources);
+	vs_frontier_sort(frontier);
 }
 
 /* ----------

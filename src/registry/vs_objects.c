@@ -554,6 +554,7 @@ matches_hash(Node *expr, Oid func, List *attnums)
 	return true;
 }
 
+/* Make the index by which rows of a table are found: on a hash of these columns. */
 static Oid
 create_locator(Relation rel, Oid func, List *attnums, const char *name)
 {

@@ -40,6 +40,7 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
@@ -48,6 +49,7 @@
 #include "registry/vs_registry.h"
 #include "storage/bufmgr.h"
 #include "storage/freespace.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -61,6 +63,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
+#include "vs_compat.h"
 
 /* Columns of velostream.query */
 #define Anum_query_output				1
@@ -256,6 +259,37 @@ vs_registry_read(Oid output, VsQueryEntry *entry)
 	if (tuple != NULL)
 		heap_freetuple(tuple);
 	return true;
+}
+
+/*
+ * The first argument of a function: a query that the caller owns, or, with
+ * "monitor", may look at as a member of pg_monitor.
+ */
+void
+vs_registry_argument(FunctionCallInfo fcinfo, bool monitor, VsQueryEntry *entry)
+{
+	Oid			output;
+	char	   *name;
+
+	vs_require_preload();
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("query must not be null")));
+	output = PG_GETARG_OID(0);
+	name = get_rel_name(output);
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", output)));
+	if (!vs_registry_read(output, entry))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("\"%s\" is not the output of a continuous query", name),
+				 errhint("The view velostream.queries lists continuous queries.")));
+	if (!pg_class_ownercheck(output, GetUserId()) &&
+		!(monitor && has_privs_of_role(GetUserId(), ROLE_PG_MONITOR)))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
 }
 
 /* OIDs of the outputs of this database that exist, in no particular order. */
@@ -962,6 +996,7 @@ reuse_pages(Relation rel, BlockNumber except)
 	}
 }
 
+/* Read a row of velostream.frontier; the result is in CurrentMemoryContext. */
 static void
 frontier_from_tuple(HeapTuple tuple, TupleDesc desc, VsFrontierRow *row)
 {
@@ -1022,6 +1057,7 @@ frontier_from_tuple(HeapTuple tuple, TupleDesc desc, VsFrontierRow *row)
 	f->horizon = DatumGetLSN(v[Anum_frontier_horizon - 1]);
 }
 
+/* The columns of velostream.frontier for a row to be written. */
 static void
 frontier_to_values(Oid output, const VsFrontierRow *row, Datum *v, bool *nulls)
 {

@@ -17,6 +17,7 @@
 
 #include "capture/vs_frontier.h"
 #include "datatype/timestamp.h"
+#include "fmgr.h"
 #include "nodes/parsenodes.h"
 #include "velostream.h"
 
@@ -66,6 +67,7 @@ typedef struct VsFrontierRow
 } VsFrontierRow;
 
 extern bool vs_registry_read(Oid output, VsQueryEntry *entry);
+extern void vs_registry_argument(FunctionCallInfo fcinfo, bool monitor, VsQueryEntry *entry);	/* argument 0 */
 extern List *vs_registry_list(void);	/* OIDs of all outputs of this database */
 extern void vs_registry_insert(const VsQueryEntry *entry);
 extern void vs_registry_update(const VsQueryEntry *entry);	/* all but output */

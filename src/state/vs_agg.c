@@ -208,6 +208,7 @@ refuse_call(const Aggref *aggref)
 	return NULL;
 }
 
+/* What the catalogs say about an aggregate; NULL and *why_not if it is not for us. */
 static VsAgg *
 describe_catalog(Aggref *aggref, VsSourceMode mode, const char **why_not)
 {
@@ -483,6 +484,7 @@ get_calls(VsAggContext *cxt, VsAgg *agg)
 	return priv->calls;
 }
 
+/* Look up the support functions of an aggregate, and check that it may be called. */
 static VsAggCalls *
 make_calls(VsAggContext *cxt, VsAgg *agg)
 {
@@ -812,6 +814,7 @@ retract_count(Datum state, bool statenull, Datum minus, Datum *result)
 	return true;
 }
 
+/* Of the average of small integers, whose state is an array of count and sum. */
 static bool
 retract_int_sum(VsAgg *agg, Datum state, bool statenull, Datum minus, Datum *result)
 {

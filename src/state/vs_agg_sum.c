@@ -80,6 +80,7 @@ static char *write_number(char *p, const SumNumber *x);
 static char *write_int32(char *p, int32 value);
 static char *write_int64(char *p, int64 value);
 
+/* The sum of two states; NULL if one of them cannot be read. */
 bytea *
 vs_sum_add(VsSumLayout layout, bytea *a, bytea *b)
 {
@@ -109,6 +110,10 @@ vs_sum_add(VsSumLayout layout, bytea *a, bytea *b)
 	return write_state(layout, &x);
 }
 
+/*
+ * The first state without what went into the second; *result is NULL if
+ * nothing is left.  False if that cannot be told.
+ */
 bool
 vs_sum_subtract(VsSumLayout layout, bytea *a, bytea *b, bytea **result)
 {
@@ -207,6 +212,7 @@ read_state(VsSumLayout layout, bytea *bytes, SumState *state)
 	return reader.ok && reader.next == reader.end && state->n >= 0;
 }
 
+/* One sum of a state, checked; its digits stay where they are. */
 static SumNumber
 read_number(SumReader *reader)
 {
@@ -390,6 +396,7 @@ pack_number(const int32 *acc, int n, int high)
 	return result;
 }
 
+/* A state in the form that PostgreSQL serializes it to. */
 static bytea *
 write_state(VsSumLayout layout, const SumState *state)
 {

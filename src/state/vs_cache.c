@@ -116,33 +116,54 @@ static void free_block(VsContext *cxt, uint32 block);
  * Shared memory.
  */
 
-static uint32
-configured_blocks(void)
-{
-	return Min((Size) vs_cache_size * 1024 / VS_BLOCK_SIZE, VS_MAX_BLOCKS);
-}
-
 /*
  * Index blocks that a query can have.  The smallest entries leave room for
  * less than 1024 in a data block, an eighth of what an index block serves.
  */
 static uint32
-configured_directory(void)
+directory_size(uint32 nblocks)
 {
-	return Min(configured_blocks() / 8 + 1, VS_MAX_DIRECTORY);
+	return Min(nblocks / 8 + 1, VS_MAX_DIRECTORY);
+}
+
+/* Shared memory of a cache of so many blocks, with all that is about them. */
+static Size
+size_for(uint32 nblocks)
+{
+	Size		size = MAXALIGN(sizeof(VsCacheControl));
+
+	size = add_size(size, mul_size(nblocks, sizeof(VsBlock)));
+	size = add_size(size, MAXALIGN(mul_size(mul_size(vs_max_queries,
+													 directory_size(nblocks)),
+											sizeof(uint32))));
+	size = add_size(size, mul_size(nblocks, VS_BLOCK_SIZE));
+	return add_size(size, PG_CACHE_LINE_SIZE);
+}
+
+/* As many blocks as fit into velostream.cache_size. */
+static uint32
+configured_blocks(void)
+{
+	Size		limit = mul_size(vs_cache_size, 1024);
+	uint32		low = 0;
+	uint32		high = Min(limit / VS_BLOCK_SIZE, VS_MAX_BLOCKS);
+
+	while (low < high)
+	{
+		uint32		middle = high - (high - low) / 2;
+
+		if (size_for(middle) <= limit)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	return low;
 }
 
 Size
 vs_cache_shmem_size(void)
 {
-	Size		size = MAXALIGN(sizeof(VsCacheControl));
-
-	size = add_size(size, mul_size(configured_blocks(), sizeof(VsBlock)));
-	size = add_size(size, MAXALIGN(mul_size(mul_size(vs_max_queries,
-													 configured_directory()),
-											sizeof(uint32))));
-	size = add_size(size, mul_size(configured_blocks(), VS_BLOCK_SIZE));
-	return add_size(size, PG_CACHE_LINE_SIZE);
+	return size_for(configured_blocks());
 }
 
 static void
@@ -171,7 +192,7 @@ vs_cache_shmem_init(void)
 	SpinLockInit(&control->mutex);
 	pg_atomic_init_u32(&control->hand, 0);
 	control->nblocks = control->nfree = configured_blocks();
-	control->directory_size = configured_directory();
+	control->directory_size = directory_size(control->nblocks);
 	control->nusers = 0;
 	place = (char *) control + MAXALIGN(sizeof(VsCacheControl));
 	control->blocks = (VsBlock *) place;
@@ -339,6 +360,7 @@ fill_entry(VsEntry *entry, const VsGroup *group)
 	memcpy(entry->tuple, group->tuple, group->tuple->t_len);
 }
 
+/* See vs_context.h.  What fits is written in its place, what has grown anew. */
 void
 vs_cache_put(VsContext *cxt, int n, const VsGroup *group)
 {
@@ -478,6 +500,7 @@ fair_share(const VsContext *cxt)
 	return control->nblocks / Max(users, 1);
 }
 
+/* Give all blocks of a query back, data and index. */
 void
 vs_cache_clear_locked(VsContext *cxt)
 {

@@ -48,6 +48,7 @@
 #include "utils/timestamp.h"
 
 #include "state/vs_context_internal.h"
+#include "worker/vs_worker.h"
 
 #define VS_REGISTRY_TRANCHE "velostream_registry"
 #define VS_CONTEXT_TRANCHE	"velostream_context"
@@ -119,7 +120,7 @@ static void xact_callback(XactEvent event, void *arg);
 static void subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 							 SubTransactionId parentSubid, void *arg);
 static void exit_callback(int code, Datum arg);
-static void apply_batch(PendingBatch *batch);
+static bool apply_batch(PendingBatch *batch);
 static void discard_since(SubTransactionId subid);
 static void uncreate(Touch *touch);
 static void end_transaction(void);
@@ -416,17 +417,14 @@ vs_context_begin_batch(VsContext *cxt, bool nowait)
 {
 	LOCKTAG		tag;
 	Oid			output;
+	uint32		generation;
 	PendingBatch *batch;
 	bool		same;
 	MemoryContext old;
 
 	register_exit();
-	batch = MemoryContextAllocZero(TopTransactionContext, sizeof(PendingBatch));
-	batch->cxt = cxt;
-	batch->subid = GetCurrentSubTransactionId();
-
 	LWLockAcquire(cxt->lock, LW_SHARED);
-	batch->generation = cxt->generation;
+	generation = cxt->generation;
 	output = cxt->info.output;
 	LWLockRelease(cxt->lock);
 	if (!OidIsValid(output))
@@ -438,6 +436,10 @@ vs_context_begin_batch(VsContext *cxt, bool nowait)
 		return false;
 
 	old = MemoryContextSwitchTo(TopTransactionContext);
+	batch = palloc0(sizeof(PendingBatch));
+	batch->cxt = cxt;
+	batch->subid = GetCurrentSubTransactionId();
+	batch->generation = generation;
 	batches = lappend(batches, batch);
 	MemoryContextSwitchTo(old);
 
@@ -453,7 +455,10 @@ vs_context_begin_batch(VsContext *cxt, bool nowait)
 	}
 	LWLockRelease(cxt->lock);
 	if (!same)
+	{
 		batches = list_delete_ptr(batches, batch);
+		pfree(batch);
+	}
 	return same;
 }
 
@@ -496,6 +501,26 @@ vs_context_no_answer(VsContext *cxt)
 
 	if (batch != NULL)
 		batch->answers = 0;
+}
+
+/* A batch of ours found that a hint was missing; its transaction will not last. */
+void
+vs_context_distrust(VsContext *cxt)
+{
+	LWLockAcquire(cxt->lock, LW_EXCLUSIVE);
+	cxt->info.distrusted = true;
+	LWLockRelease(cxt->lock);
+}
+
+bool
+vs_context_distrusted(VsContext *cxt)
+{
+	bool		result;
+
+	LWLockAcquire(cxt->lock, LW_SHARED);
+	result = cxt->info.distrusted;
+	LWLockRelease(cxt->lock);
+	return result;
 }
 
 void
@@ -570,8 +595,19 @@ copy_text(char *dest, const char *source, Size size)
 	memset(dest + len, 0, size - len);
 }
 
+/* Is this still the context of that query?  The caller holds its lock. */
+static bool
+is_context_of(const VsContext *cxt, Oid output)
+{
+	return cxt->info.output == output && cxt->info.dbid == MyDatabaseId;
+}
+
+/*
+ * A batch of the query failed: keep the error for the views and for wait(),
+ * and make the pause before the next attempt longer.
+ */
 void
-vs_context_failed(VsContext *cxt, const ErrorData *edata)
+vs_context_failed(VsContext *cxt, Oid output, const ErrorData *edata)
 {
 	char		message[sizeof(((VsContextInfo *) NULL)->message)];
 	char		context[sizeof(((VsContextInfo *) NULL)->context)];
@@ -582,7 +618,7 @@ vs_context_failed(VsContext *cxt, const ErrorData *edata)
 	copy_text(context, edata->context, sizeof(context));
 
 	LWLockAcquire(cxt->lock, LW_EXCLUSIVE);
-	if (OidIsValid(cxt->info.output))
+	if (is_context_of(cxt, output))
 	{
 		VsContextInfo *info = &cxt->info;
 
@@ -613,10 +649,11 @@ forget_failures(VsContextInfo *info)
 }
 
 void
-vs_context_succeeded(VsContext *cxt)
+vs_context_succeeded(VsContext *cxt, Oid output)
 {
 	LWLockAcquire(cxt->lock, LW_EXCLUSIVE);
-	forget_failures(&cxt->info);
+	if (is_context_of(cxt, output))
+		forget_failures(&cxt->info);
 	LWLockRelease(cxt->lock);
 }
 
@@ -742,6 +779,8 @@ vs_context_oldest_xmin(FullTransactionId *xmin)
 static void
 xact_callback(XactEvent event, void *arg)
 {
+	bool		ring;
+
 	switch (event)
 	{
 		case XACT_EVENT_PRE_PREPARE:
@@ -754,9 +793,13 @@ xact_callback(XactEvent event, void *arg)
 			/* visible to all by now, and locks are still held */
 			if (batches != NIL)
 				vs_wait_point("before-publish");
+			ring = batches != NIL && !TransactionIdIsValid(GetTopTransactionIdIfAny());
 			for (int i = 0; i < list_length(batches); i++)
-				apply_batch(list_nth(batches, i));
+				ring |= apply_batch(list_nth(batches, i));
 			end_transaction();
+			/* a commit that wrote something rings anyway */
+			if (ring)
+				vs_doorbell_batch_ended();
 			break;
 		case XACT_EVENT_ABORT:
 			discard_since(TopSubTransactionId);
@@ -789,12 +832,13 @@ exit_callback(int code, Datum arg)
 	end_transaction();
 }
 
-/* Make a committed batch's results those of its context. */
-static void
+/* Make a committed batch's results those of its context.  True if requests are left. */
+static bool
 apply_batch(PendingBatch *batch)
 {
 	VsContext  *cxt = batch->cxt;
 	bool		moved = false;
+	bool		pending = false;
 
 	LWLockAcquire(cxt->lock, LW_EXCLUSIVE);
 	if (cxt->generation == batch->generation)
@@ -805,6 +849,7 @@ apply_batch(PendingBatch *batch)
 			cxt->info.frontier_xmin = batch->frontier_xmin;
 			cxt->info.frontier_lsn = batch->frontier_lsn;
 			cxt->info.frontier_time = batch->frontier_time;
+			cxt->info.distrusted = false;
 		}
 		if (batch->resumed)
 			forget_failures(&cxt->info);
@@ -813,10 +858,12 @@ apply_batch(PendingBatch *batch)
 			cxt->info.done_seq = batch->answers;
 		cxt->info.runner_pid = 0;
 		cxt->info.uncommitted = false;
+		pending = cxt->info.request_seq > cxt->info.done_seq;
 	}
 	LWLockRelease(cxt->lock);
 	if (moved)
 		ConditionVariableBroadcast(&cxt->done_cv);
+	return pending;
 }
 
 /*
@@ -826,6 +873,7 @@ apply_batch(PendingBatch *batch)
 static void
 discard_since(SubTransactionId subid)
 {
+	bool		ended = false;
 	ListCell   *lc;
 
 	foreach(lc, touched)
@@ -868,7 +916,11 @@ discard_since(SubTransactionId subid)
 			batch->cxt->info.uncommitted = false;
 		}
 		LWLockRelease(batch->cxt->lock);
+		ended = true;
 	}
+	/* what they would have read has still to be */
+	if (ended)
+		vs_doorbell_batch_ended();
 }
 
 /*

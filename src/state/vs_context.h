@@ -44,6 +44,7 @@ typedef struct VsContextInfo
 	uint64		cache_bytes;
 	uint64		cache_hits;
 	uint64		cache_misses;
+	bool		distrusted;		/* the next batch looks at all pages: a hint was missing */
 	int			failures;		/* batches failed in a row */
 	TimestampTz failed_at;
 	TimestampTz retry_at;		/* not before; 0: at once */
@@ -98,6 +99,8 @@ extern bool vs_context_begin_batch(VsContext *cxt, bool nowait);
 extern void vs_context_publish(VsContext *cxt, FullTransactionId frontier_xmin,
 							   XLogRecPtr frontier_lsn, TimestampTz frontier_time);
 extern void vs_context_no_answer(VsContext *cxt);
+extern void vs_context_distrust(VsContext *cxt);	/* at once, until a batch has published */
+extern bool vs_context_distrusted(VsContext *cxt);
 extern void vs_context_progress(VsContext *cxt, uint64 done, uint64 total);
 
 /* Both sequences never go back; a drop answers all. */
@@ -107,8 +110,9 @@ extern void vs_context_wait_prepare(VsContext *cxt);	/* ConditionVariable of don
 extern bool vs_context_wait_sleep(VsContext *cxt, long timeout_ms);	/* true: timed out */
 extern void vs_context_wait_cancel(void);
 
-extern void vs_context_failed(VsContext *cxt, const ErrorData *edata);	/* sets backoff */
-extern void vs_context_succeeded(VsContext *cxt);
+/* "output" says whose failure it is: after an abort, the context may be another query's. */
+extern void vs_context_failed(VsContext *cxt, Oid output, const ErrorData *edata);	/* sets backoff */
+extern void vs_context_succeeded(VsContext *cxt, Oid output);
 extern void vs_context_resumed(VsContext *cxt);	/* the same, at commit; after begin */
 
 /*

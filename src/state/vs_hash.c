@@ -171,6 +171,7 @@ vs_hasher_make(int n, const Oid *types, const Oid *collations, bool image)
 	return hasher;
 }
 
+/* How values of this type are hashed and compared. */
 static void
 prepare_column(HashColumn *column, Oid type, Oid collation, bool image)
 {
@@ -245,6 +246,7 @@ vs_hasher_hash(VsHasher *hasher, const Datum *values, const bool *nulls)
 	return hash;
 }
 
+/* The hash of one value, which is not null. */
 static uint64
 hash_column(HashColumn *column, Datum value)
 {
@@ -319,6 +321,7 @@ hash_bits(Datum value, int16 len)
 	return bits;
 }
 
+/* The hash of a composite value: of the images of its fields. */
 static uint64
 hash_fields(Datum value)
 {

@@ -58,7 +58,6 @@ typedef struct Wait
 	TimestampTz deadline;		/* 0: none */
 } Wait;
 
-static void query_argument(FunctionCallInfo fcinfo, VsQueryEntry *entry);
 static VsContext *begin_change(VsQueryEntry *entry, const char *function);
 static void wait_with_sources(Oid output, List **done, TimestampTz deadline);
 static bool wait_for_sources(Oid output, List **done, TimestampTz deadline);
@@ -102,7 +101,7 @@ velostream_wait(PG_FUNCTION_ARGS)
 	{
 		VsQueryEntry entry;
 
-		query_argument(fcinfo, &entry);
+		vs_registry_argument(fcinfo, false, &entry);
 		outputs = list_make1_oid(entry.output);
 	}
 	else
@@ -129,7 +128,7 @@ velostream_pause(PG_FUNCTION_ARGS)
 {
 	VsQueryEntry entry;
 
-	query_argument(fcinfo, &entry);
+	vs_registry_argument(fcinfo, false, &entry);
 	(void) begin_change(&entry, "velostream.pause()");
 	if (entry.status != VS_STATUS_PAUSED)
 	{
@@ -151,7 +150,7 @@ velostream_resume(PG_FUNCTION_ARGS)
 	VsQueryEntry entry;
 	VsContext  *cxt;
 
-	query_argument(fcinfo, &entry);
+	vs_registry_argument(fcinfo, false, &entry);
 	if (!entry.adopted)
 		(void) vs_registry_adopt(entry.output, true);
 	cxt = begin_change(&entry, "velostream.resume()");
@@ -176,7 +175,7 @@ velostream_rebuild(PG_FUNCTION_ARGS)
 	VsQueryEntry entry;
 	VsFrontierRow row;
 
-	query_argument(fcinfo, &entry);
+	vs_registry_argument(fcinfo, false, &entry);
 	(void) begin_change(&entry, "velostream.rebuild()");
 	if (vs_frontier_read(entry.output, &row))
 	{
@@ -196,38 +195,11 @@ velostream_drop(PG_FUNCTION_ARGS)
 	VsQueryEntry entry;
 	ObjectAddress object;
 
-	query_argument(fcinfo, &entry);
+	vs_registry_argument(fcinfo, false, &entry);
 	PreventCommandIfReadOnly("velostream.drop()");
 	ObjectAddressSet(object, RelationRelationId, entry.output);
 	performDeletion(&object, DROP_RESTRICT, 0);
 	PG_RETURN_VOID();
-}
-
-/* The first argument: a query that the caller owns. */
-static void
-query_argument(FunctionCallInfo fcinfo, VsQueryEntry *entry)
-{
-	Oid			output;
-	char	   *name;
-
-	vs_require_preload();
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("query must not be null")));
-	output = PG_GETARG_OID(0);
-	name = get_rel_name(output);
-	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", output)));
-	if (!vs_registry_read(output, entry))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("\"%s\" is not the output of a continuous query", name),
-				 errhint("The view velostream.queries lists continuous queries.")));
-	if (!pg_class_ownercheck(output, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
 }
 
 /*

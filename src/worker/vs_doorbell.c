@@ -209,6 +209,18 @@ vs_doorbell_ring(void)
 	LWLockRelease(&vs_workers->lock);
 }
 
+/*
+ * A batch of this process has ended, whether or not it came to anything.
+ * While it ran, workers passed its query over: they have to look again.
+ * (Workers look again after their own batches.)  Raises no error.
+ */
+void
+vs_doorbell_batch_ended(void)
+{
+	if (MyVsWorker < 0)
+		vs_doorbell_ring();
+}
+
 /* It is as good as awake: nobody else has to ring. */
 static void
 disarm(VsBell *bell)

@@ -410,6 +410,7 @@ forget_dropped(List *slots)
 	}
 }
 
+/* Count the workers of each database, as shared memory has them now. */
 static void
 count_workers(TimestampTz now)
 {
@@ -499,79 +500,96 @@ start_workers(TimestampTz now)
 	return waiting;
 }
 
+/* Take a free slot for a worker of this database; -1 if there is none. */
+static int
+take_slot(Oid dbid, TimestampTz now, uint32 *generation)
+{
+	int			result = -1;
+
+	LWLockAcquire(&vs_workers->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < vs_workers->nslots && result < 0; i++)
+	{
+		VsWorkerSlot *slot = &vs_workers->slots[i];
+
+		if (slot->state != VS_SLOT_FREE)
+			continue;
+		*generation = slot->generation + 1;
+		memset(slot, 0, sizeof(VsWorkerSlot));
+		slot->generation = *generation;
+		slot->state = VS_SLOT_STARTING;
+		slot->dbid = dbid;
+		slot->started_at = now;
+		result = i;
+	}
+	LWLockRelease(&vs_workers->lock);
+	return result;
+}
+
+/* Nothing came of the worker that this slot was taken for. */
+static void
+give_slot_back(int slotno)
+{
+	LWLockAcquire(&vs_workers->lock, LW_EXCLUSIVE);
+	vs_workers->slots[slotno].state = VS_SLOT_FREE;
+	vs_workers->slots[slotno].generation++;
+	LWLockRelease(&vs_workers->lock);
+}
+
+/* Register the background worker for a slot; false if there are too many. */
+static bool
+register_worker(Oid dbid, int slotno, uint32 generation)
+{
+	BackgroundWorker worker;
+	MemoryContext old;
+	bool		registered;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, VS_EXTENSION_NAME, BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "velostream_worker_main", BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "velostream worker for database %u", dbid);
+	strlcpy(worker.bgw_type, "velostream worker", BGW_MAXLEN);
+	worker.bgw_notify_pid = MyProcPid;
+	worker.bgw_main_arg = Int32GetDatum(slotno);
+	memcpy(worker.bgw_extra, &generation, sizeof(generation));
+
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	registered = RegisterDynamicBackgroundWorker(&worker, &handles[slotno]);
+	MemoryContextSwitchTo(old);
+	if (!registered)
+		handles[slotno] = NULL;
+	return registered;
+}
+
 /* Start a worker; false if none can be started now. */
 static bool
 start_worker(VsDatabase *db, TimestampTz now)
 {
-	BackgroundWorker worker;
-	VsWorkerSlot *slot;
-	uint32		generation = 0;
+	uint32		generation;
 	int			slotno;
-	bool		started;
-	MemoryContext old;
 
 	if (register_after > now)
 		return false;
-	LWLockAcquire(&vs_workers->lock, LW_EXCLUSIVE);
-	for (slotno = 0; slotno < vs_workers->nslots; slotno++)
+	slotno = take_slot(db->dbid, now, &generation);
+	if (slotno >= 0 && register_worker(db->dbid, slotno, generation))
 	{
-		if (vs_workers->slots[slotno].state == VS_SLOT_FREE)
-			break;
-	}
-	slot = &vs_workers->slots[slotno];
-	if (slotno < vs_workers->nslots)
-	{
-		generation = slot->generation + 1;
-		memset(slot, 0, sizeof(VsWorkerSlot));
-		slot->generation = generation;
-		slot->state = VS_SLOT_STARTING;
-		slot->dbid = db->dbid;
-		slot->started_at = now;
-	}
-	LWLockRelease(&vs_workers->lock);
-
-	started = slotno < vs_workers->nslots;
-	if (started)
-	{
-		memset(&worker, 0, sizeof(worker));
-		worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-		worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-		worker.bgw_restart_time = BGW_NEVER_RESTART;
-		strlcpy(worker.bgw_library_name, VS_EXTENSION_NAME, BGW_MAXLEN);
-		strlcpy(worker.bgw_function_name, "velostream_worker_main", BGW_MAXLEN);
-		snprintf(worker.bgw_name, BGW_MAXLEN, "velostream worker for database %u", db->dbid);
-		strlcpy(worker.bgw_type, "velostream worker", BGW_MAXLEN);
-		worker.bgw_notify_pid = MyProcPid;
-		worker.bgw_main_arg = Int32GetDatum(slotno);
-		memcpy(worker.bgw_extra, &generation, sizeof(generation));
-
-		old = MemoryContextSwitchTo(TopMemoryContext);
-		started = RegisterDynamicBackgroundWorker(&worker, &handles[slotno]);
-		MemoryContextSwitchTo(old);
-		if (!started)
-		{
-			handles[slotno] = NULL;
-			LWLockAcquire(&vs_workers->lock, LW_EXCLUSIVE);
-			slot->state = VS_SLOT_FREE;
-			slot->generation++;
-			LWLockRelease(&vs_workers->lock);
-		}
-	}
-
-	if (!started)
-	{
-		register_after = TimestampTzPlusMilliseconds(now, 5 * RESTART_DELAY);
-		if (!register_complained)
-			ereport(LOG,
-					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-					 errmsg("could not start a velostream worker for database %u: out of background worker slots",
-							db->dbid),
-					 errhint("You might need to increase max_worker_processes.")));
-		register_complained = true;
-	}
-	else
 		register_complained = false;
-	return started;
+		return true;
+	}
+	if (slotno >= 0)
+		give_slot_back(slotno);
+
+	register_after = TimestampTzPlusMilliseconds(now, 5 * RESTART_DELAY);
+	if (!register_complained)
+		ereport(LOG,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("could not start a velostream worker for database %u: out of background worker slots",
+						db->dbid),
+				 errhint("You might need to increase max_worker_processes.")));
+	register_complained = true;
+	return false;
 }
 
 /* Ask workers that are too many to end. */

@@ -28,7 +28,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "capture/vs_capture_internal.h"
+#include "capture/vs_capture.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
@@ -56,7 +56,8 @@
 #define LOAD_DELAY		10		/* ms, at least, between readings for an invalidation ... */
 #define LOAD_SHARE		20		/* ... and so many times as long as the last one took */
 #define RETRY_PREPARE		5000	/* ms, when a query could not be prepared */
-#define BUSY_DELAY			5	/* ms, when another process has the query */
+#define BUSY_DELAY			5	/* ms, when another process has the query or its source, ... */
+#define MAX_BUSY_DELAY		100 /* ... and if that goes on */
 #define IDLE_INTERVAL		1000	/* ms, between moves of idle queries */
 #define IDLE_CHUNK			64	/* idle queries moved in one transaction */
 #define HORIZON_INTERVAL	20	/* ms */
@@ -79,6 +80,7 @@ typedef struct VsWorkQuery
 	uint64		tried_seq;		/* when it was last run */
 	bool		requested;
 	bool		failing;
+	int			busy;			/* attempts in a row that had to wait */
 	TimestampTz due_since;		/* 0: not due */
 	TimestampTz not_before;
 } VsWorkQuery;
@@ -345,6 +347,7 @@ load_registry(TimestampTz now)
 	vs_slot_report(true, nqueries);
 }
 
+/* The part of load_registry that is a transaction. */
 static void
 load_work(void *arg)
 {
@@ -493,7 +496,7 @@ prepare_queries(TimestampTz now)
 			query->not_before = TimestampTzPlusMilliseconds(now, RETRY_PREPARE);
 			if (query->cxt != NULL)
 			{
-				vs_context_failed(query->cxt, edata);
+				vs_context_failed(query->cxt, query->output, edata);
 				query->not_before = TimestampTzPlusMilliseconds(now, vs_max_backoff);
 			}
 		}
@@ -510,6 +513,7 @@ prepare_queries(TimestampTz now)
 		vs_context_set_loaded();
 }
 
+/* The part of prepare_queries that is a transaction, of one query. */
 static void
 prepare_work(void *arg)
 {
@@ -670,6 +674,16 @@ typedef struct StopWork
 	const ErrorData *edata;
 } StopWork;
 
+/* The pause, in ms, after an attempt that would have had to wait: twice the last one. */
+static long
+busy_delay(VsWorkQuery *query)
+{
+	long		delay = (long) BUSY_DELAY << Min(query->busy, 10);
+
+	query->busy++;
+	return Min(delay, MAX_BUSY_DELAY);
+}
+
 /*
  * Run a batch of a query that was due, unless that has changed.  True if it
  * was run or tried.
@@ -692,29 +706,30 @@ run_query(VsWorkQuery *query, TimestampTz now)
 	if (run_in_transaction(batch_work, &work, &edata))
 	{
 		query->due_since = 0;
-		if (!work.present)
-			registry_dirty = true;
-		else if (work.result.busy)
+		if (work.result.busy)
 		{
 			query->tried_seq = tried;
-			query->not_before = TimestampTzPlusMilliseconds(now, BUSY_DELAY);
+			query->not_before = TimestampTzPlusMilliseconds(now, busy_delay(query));
 			look_at(query->not_before);
 			return false;
 		}
+		query->busy = 0;
+		if (!work.present)
+			registry_dirty = true;
 		else if (work.result.skipped)
 		{
 			query->running = false;
 			registry_dirty = true;
 		}
 		else if (query->failing)
-			vs_context_succeeded(query->cxt);
+			vs_context_succeeded(query->cxt, query->output);
 		return true;
 	}
 
 	/* another registry may have it now */
 	registry_dirty = true;
 	query->due_since = 0;
-	vs_context_failed(query->cxt, edata);
+	vs_context_failed(query->cxt, query->output, edata);
 	if (query->on_error == VS_ON_ERROR_STOP && stops_query(edata))
 	{
 		StopWork	stop = {query, edata};
@@ -726,6 +741,7 @@ run_query(VsWorkQuery *query, TimestampTz now)
 	return true;
 }
 
+/* The part of run_query that is a transaction. */
 static void
 batch_work(void *arg)
 {
@@ -856,6 +872,7 @@ move_idle(TimestampTz now)
 	}
 }
 
+/* One empty batch of each query of a list, in one transaction. */
 static void
 idle_work(void *arg)
 {
@@ -906,33 +923,8 @@ advance_horizon(TimestampTz now)
 		horizon_xmin = InvalidFullTransactionId;
 }
 
-/*
- * A crash may take frontiers back that were committed with synchronous_commit
- * = off.  Then it also takes back all that VACUUM removed thanks to them, as
- * that is later in the WAL.
- *
- * Where no query holds anything back, the horizon is the oldest transaction
- * in progress.  That was determined before the contexts are looked at (it is
- * in the snapshot of this transaction), so a query that takes its first
- * snapshot now, unseen, has no older one.
- *
- * Nobody else moves the horizon from when the contexts are looked at until it
- * is set.  A query that lowers it after that finds it set; one that lowered it
- * before is seen: its batch runs, or has published.
- */
 static void
 horizon_work(void *arg)
 {
-	FullTransactionId next = ReadNextFullTransactionId();
-	FullTransactionId limit = vs_full_xid(GetActiveSnapshot()->xmin, next);
-	FullTransactionId xmin;
-
-	if (!vs_horizon_try_lock())
-		return;
-	if (vs_context_oldest_xmin(&xmin))
-	{
-		vs_horizon_advance(FullTransactionIdIsValid(xmin) ? xmin : limit);
-		*(bool *) arg = true;
-	}
-	vs_horizon_unlock();
+	*(bool *) arg = vs_release_horizon();
 }

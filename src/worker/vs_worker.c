@@ -31,7 +31,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "capture/vs_capture_internal.h"
+#include "capture/vs_capture.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -42,6 +42,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "vs_guc.h"
 #include "worker/vs_worker_internal.h"
 
 #define POLL_INTERVAL	5		/* ms */
@@ -64,6 +65,7 @@ static void check_orders(void);
 static void pace(XLogRecPtr start);
 static long flush_timeout(XLogRecPtr start, TimestampTz now);
 
+/* The entry point of a worker: its database is in the slot that the launcher prepared. */
 void
 velostream_worker_main(Datum arg)
 {
@@ -128,6 +130,7 @@ settle(void)
 
 	for (int i = 0; i < lengthof(settings); i++)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	vs_guc_fix_planner(true);
 	pgstat_report_appname("velostream worker");
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
