@@ -16,7 +16,8 @@
 #include "postgres.h"
 
 #define VS_EXTENSION_NAME	"velostream"
-#define VS_VERSION			"0.1.0"	/* of the extension's objects: default_version in velostream.control */
+#define VS_VERSION			"0.1.0" /* of the extension's objects:
+									 * default_version in velostream.control */
 #define VS_SCHEMA_NAME		"velostream"
 
 /* The values of these enums are what the catalog table stores ("char"). */
@@ -47,16 +48,23 @@ typedef enum VsStatus
 } VsStatus;
 
 /* settings; vs_guc.c */
-extern bool vs_enabled;			/* velostream.enabled (SIGHUP): workers run queries */
-extern int	vs_max_queries;		/* velostream.max_queries (postmaster), cluster-wide */
+extern bool vs_enabled;			/* velostream.enabled (SIGHUP): workers run
+								 * queries */
+extern int	vs_max_queries;		/* velostream.max_queries (postmaster),
+								 * cluster-wide */
 extern int	vs_cache_size;		/* velostream.cache_size (postmaster), kB */
 extern int	vs_hint_buffer;		/* velostream.hint_buffer (postmaster), kB */
-extern int	vs_workers_per_database;	/* velostream.workers_per_database (SIGHUP) */
-extern int	vs_naptime;			/* velostream.naptime (SIGHUP), ms: longest sleep of a worker */
-extern int	vs_flush_delay;		/* velostream.flush_delay (SIGHUP), ms: patience for a flush by others */
-extern int	vs_max_backoff;		/* velostream.max_backoff (SIGHUP), ms: longest pause between retries */
+extern int	vs_workers_per_database;	/* velostream.workers_per_database
+										 * (SIGHUP) */
+extern int	vs_naptime;			/* velostream.naptime (SIGHUP), ms: longest
+								 * sleep of a worker */
+extern int	vs_flush_delay;		/* velostream.flush_delay (SIGHUP), ms:
+								 * patience for a flush by others */
+extern int	vs_max_backoff;		/* velostream.max_backoff (SIGHUP), ms:
+								 * longest pause between retries */
 
-extern char *vs_stop_at;		/* velostream.stop_at (superuser): wait point to stop at, for tests */
+extern char *vs_stop_at;		/* velostream.stop_at (superuser): wait point
+								 * to stop at, for tests */
 
 /* True when loaded by shared_preload_libraries; else functions call this. */
 extern bool vs_preloaded;

@@ -45,14 +45,24 @@ extern VsDelta *vs_delta_begin(Oid output, const VsFrontier *from, VsSourceMode 
 							   List *leaves, Snapshot s2);
 extern const char *vs_delta_rebuild_reason(VsDelta *delta);
 extern bool vs_delta_is_empty(VsDelta *delta);	/* no page to look at */
-extern bool vs_delta_may_retract(VsDelta *delta);	/* a row of weight -1 is possible */
-extern uint64 vs_delta_pages_total(VsDelta *delta);	/* pages this delta looks at */
+extern bool vs_delta_may_retract(VsDelta *delta);	/* a row of weight -1 is
+													 * possible */
+extern uint64 vs_delta_pages_total(VsDelta *delta); /* pages this delta looks
+													 * at */
 extern VsFrontier *vs_delta_frontier(VsDelta *delta);	/* the frontier after it */
 extern void vs_delta_end(VsDelta *delta);
-extern bool vs_delta_degraded(VsDelta *delta);	/* append mode, horizon contract broken: goes by raw xmin */
-extern bool vs_delta_deceived(VsDelta *delta);	/* failed, as a hint was missing: trust none next time */
-extern void vs_delta_trust_hints(bool on);	/* with false, vs_delta_begin looks at all pages; until end of transaction */
-extern void vs_delta_flush_at_once(bool on);	/* vs_delta_begin does not wait for others to flush; until end of transaction */
+extern bool vs_delta_degraded(VsDelta *delta);	/* append mode, horizon
+												 * contract broken: goes by
+												 * raw xmin */
+extern bool vs_delta_deceived(VsDelta *delta);	/* failed, as a hint was
+												 * missing: trust none next
+												 * time */
+extern void vs_delta_trust_hints(bool on);	/* with false, vs_delta_begin
+											 * looks at all pages; until end
+											 * of transaction */
+extern void vs_delta_flush_at_once(bool on);	/* vs_delta_begin does not
+												 * wait for others to flush;
+												 * until end of transaction */
 
 /*
  * The delta that delta scans executed from now on read (NULL: none).  A plan
@@ -68,8 +78,10 @@ extern void vs_delta_planning(bool on, List *leaves);
  * same for every execution of one delta.
  */
 extern void vs_delta_set_window(VsDelta *delta, uint64 first, uint64 last);
-extern uint64 vs_delta_next_ordinal(VsDelta *delta);	/* one past the last row delivered */
-extern bool vs_delta_exhausted(VsDelta *delta); /* the last execution came to the end */
+extern uint64 vs_delta_next_ordinal(VsDelta *delta);	/* one past the last row
+														 * delivered */
+extern bool vs_delta_exhausted(VsDelta *delta); /* the last execution came to
+												 * the end */
 
 /* Identity of the row delivered last (for dead letters). */
 extern void vs_delta_last_row(VsDelta *delta, Oid *relid, ItemPointer tid,
@@ -88,11 +100,13 @@ typedef struct VsDeltaCounters
 {
 	uint64		rows_in;		/* rows of weight +1 */
 	uint64		rows_out;		/* rows of weight -1 */
-	uint64		ignored;		/* append mode: versions updated or deleted, not retracted */
+	uint64		ignored;		/* append mode: versions updated or deleted,
+								 * not retracted */
 	uint64		pages;			/* pages looked at */
 } VsDeltaCounters;
 extern void vs_delta_counters(VsDelta *delta, VsDeltaCounters *counters);
-extern void vs_delta_restore_counters(VsDelta *delta, const VsDeltaCounters *counters);	/* an execution was rolled back */
+extern void vs_delta_restore_counters(VsDelta *delta, const VsDeltaCounters *counters); /* an execution was
+																						 * rolled back */
 
 /*
  * Is there something to do for this query?  Reads WAL hints (shared by all
@@ -101,8 +115,10 @@ extern void vs_delta_restore_counters(VsDelta *delta, const VsDeltaCounters *cou
  */
 extern bool vs_capture_due(Oid output, const VsFrontier *frontier);
 extern void vs_capture_forget(Oid output);	/* drop what this process carries */
-extern XLogRecPtr vs_capture_read_wal(void);	/* read hints up to the flushed end; returns it */
-extern bool vs_capture_unflushed(void);	/* WAL was written that no hints can be read from yet */
+extern XLogRecPtr vs_capture_read_wal(void);	/* read hints up to the
+												 * flushed end; returns it */
+extern bool vs_capture_unflushed(void); /* WAL was written that no hints can
+										 * be read from yet */
 
 /*
  * XLogFlush up to an insert position.  (XLogFlush(GetXLogInsertRecPtr()) is
@@ -112,12 +128,18 @@ extern void vs_hints_flush(XLogRecPtr upto);
 extern bool vs_hints_flushed(XLogRecPtr upto);	/* is it flushed already? */
 
 /* The horizon contract: one physical slot per database. */
-extern void vs_horizon_ensure(void);	/* create this database's slot if there is none */
-extern XLogRecPtr vs_horizon_lower(FullTransactionId xmin); /* hold at least this, now; returns the slot's life */
-extern bool vs_horizon_try_lock(void);	/* before all frontiers are looked at ... */
-extern void vs_horizon_advance(FullTransactionId xmin); /* ... and are found to be at or past this */
+extern void vs_horizon_ensure(void);	/* create this database's slot if
+										 * there is none */
+extern XLogRecPtr vs_horizon_lower(FullTransactionId xmin); /* hold at least this,
+															 * now; returns the
+															 * slot's life */
+extern bool vs_horizon_try_lock(void);	/* before all frontiers are looked at
+										 * ... */
+extern void vs_horizon_advance(FullTransactionId xmin); /* ... and are found to
+														 * be at or past this */
 extern void vs_horizon_unlock(void);
-extern bool vs_horizon_holds(FullTransactionId xmin, XLogRecPtr life);	/* was xmin held, ever since that life? */
+extern bool vs_horizon_holds(FullTransactionId xmin, XLogRecPtr life);	/* was xmin held, ever
+																		 * since that life? */
 extern void vs_horizon_drop(Oid dbid);	/* database or extension is gone */
 extern List *vs_horizon_databases(void);	/* OIDs for which slots exist */
 

@@ -14,8 +14,8 @@
 typedef struct VsPages
 {
 	bool		sweep;			/* look at the whole relation */
-	XLogRecPtr	sweep_lsn;		/* then skip pages with an LSN older than this;
-								 * Invalid: skip none */
+	XLogRecPtr	sweep_lsn;		/* then skip pages with an LSN older than
+								 * this; Invalid: skip none */
 	bool		may_retract;	/* a delete or update was hinted, or sweep */
 	BlockNumber nblocks;
 	BlockNumber *blocks;		/* ascending, unique */

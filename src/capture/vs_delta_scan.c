@@ -301,7 +301,8 @@ whole_row_tlist(PlannerInfo *root, RelOptInfo *rel, List *tlist)
 	if (rel->reloptkind != RELOPT_BASEREL ||
 		!(root->parse->hasAggs || root->parse->groupClause != NIL))
 		return tlist;
-	whole = build_physical_tlist(root, rel);	/* NIL if there are dropped columns */
+	whole = build_physical_tlist(root, rel);	/* NIL if there are dropped
+												 * columns */
 	foreach(lc, tlist)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, lc);

@@ -41,7 +41,8 @@ typedef struct VsFrontier
 	VsSnapshot *snapshot;		/* NULL: nothing was read yet */
 	XLogRecPtr	lsn;			/* hints were read up to here */
 	XLogRecPtr	restart_lsn;	/* hints of unfinished transactions start here */
-	XLogRecPtr	horizon;		/* life of the slot that holds it; see vs_horizon.c */
+	XLogRecPtr	horizon;		/* life of the slot that holds it; see
+								 * vs_horizon.c */
 	int			nsources;
 	VsSource   *sources;		/* sorted by relid */
 } VsFrontier;

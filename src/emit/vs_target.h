@@ -26,9 +26,10 @@ typedef struct VsTarget
 	ResultRelInfo *relinfo;
 	EPQState	epqstate;
 	int			ncolumns;		/* columns that we write: 1 .. ncolumns */
-	bool		blind_updates;	/* an update needs to know nothing of the old row: no
-								 * other columns, no row triggers */
-	TupleTableSlot *slot;		/* the row to write: columns 1 .. ncolumns are set by the caller */
+	bool		blind_updates;	/* an update needs to know nothing of the old
+								 * row: no other columns, no row triggers */
+	TupleTableSlot *slot;		/* the row to write: columns 1 .. ncolumns are
+								 * set by the caller */
 	TupleTableSlot *oldslot;	/* the row found by fetch or find */
 
 	/* lookup */
@@ -56,7 +57,8 @@ extern void vs_target_end(VsTarget *target);	/* fires AFTER triggers */
 
 /* Write target->slot (insert, update), which then knows its TID. */
 extern void vs_target_insert(VsTarget *target);
-extern void vs_target_update(VsTarget *target, ItemPointer tid);	/* oldslot holds the old row */
+extern void vs_target_update(VsTarget *target, ItemPointer tid);	/* oldslot holds the old
+																	 * row */
 extern void vs_target_delete(VsTarget *target, ItemPointer tid);
 
 /* Put the row with this TID, or with these lookup values, into oldslot. */

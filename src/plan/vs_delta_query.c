@@ -60,7 +60,7 @@ vs_plan_insert(VsPlan *plan)
 	if (plan->insert_plan == NULL)
 	{
 		Query	   *query = plan->strategy == VS_STRATEGY_GROUPS ?
-			groups_query(plan, false) : rows_query(plan, false);
+		groups_query(plan, false) : rows_query(plan, false);
 
 		plan->insert_plan = plan_over_delta(plan, query, false);
 	}
@@ -74,7 +74,7 @@ vs_plan_change(VsPlan *plan)
 	if (plan->change_plan == NULL)
 	{
 		Query	   *query = plan->strategy == VS_STRATEGY_GROUPS ?
-			groups_query(plan, true) : rows_query(plan, true);
+		groups_query(plan, true) : rows_query(plan, true);
 
 		plan->change_plan = plan_over_delta(plan, query, true);
 	}
@@ -480,8 +480,8 @@ split_aggregates(PlannedStmt *stmt)
 		/* no aggregates at all: any node that delivers the keys will do */
 		foreach(lc, stmt->planTree->targetlist)
 			if (contain_agg_clause((Node *) lfirst(lc)))
-				elog(ERROR, "unexpected plan node %d above an aggregation",
-					 (int) nodeTag(stmt->planTree));
+			elog(ERROR, "unexpected plan node %d above an aggregation",
+				 (int) nodeTag(stmt->planTree));
 		return;
 	}
 	if (agg->aggsplit != AGGSPLIT_SIMPLE)

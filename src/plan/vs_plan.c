@@ -54,7 +54,8 @@ static HTAB *PlanCache = NULL;
  */
 #define MAX_MISSED	32
 static bool making = false;
-static int	nmissed = 0;		/* more than MAX_MISSED: anything may have been */
+static int	nmissed = 0;		/* more than MAX_MISSED: anything may have
+								 * been */
 static Oid	missed[MAX_MISSED];
 
 static VsPlan *make_watched(const VsQueryEntry *query);
@@ -125,7 +126,7 @@ vs_plan_get(Oid output, bool nowait)
 			return NULL;
 		foreach(lc, plan->leaves)
 			if (!lock_source(lfirst_oid(lc), nowait))
-				return NULL;
+			return NULL;
 		if (plan->valid)
 			return plan;
 	}
@@ -171,6 +172,7 @@ vs_plan_forget(Oid output)
 	hash_search(PlanCache, &output, HASH_REMOVE, NULL);
 }
 
+/* Relcache callback: mark what rests on a relation, or (InvalidOid) everything. */
 static void
 invalidate_by_relation(Datum arg, Oid relid)
 {
@@ -205,7 +207,7 @@ void
 vs_plan_init(void)
 {
 	static const int caches[] = {PROCOID, TYPEOID, OPEROID, AUTHOID, AGGFNOID};
-	HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(PlanCacheEntry)};
+	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(PlanCacheEntry)};
 
 	PlanCache = hash_create("velostream plans", 16, &ctl, HASH_ELEM | HASH_BLOBS);
 	CacheRegisterRelcacheCallback(invalidate_by_relation, (Datum) 0);
@@ -271,6 +273,7 @@ read_query(VsPlan *plan)
 	plan->query = linitial_node(Query, rewritten);
 
 	text = nodeToString(plan->query);
+
 	plan->fingerprint = DatumGetUInt64(hash_any_extended((unsigned char *) text,
 														 strlen(text), 0));
 	foreach(lc, plan->query->targetList)
@@ -549,6 +552,7 @@ set_key_type(VsKey *key, Node *expr)
 	get_typlenbyval(key->type, &key->typlen, &key->typbyval);
 }
 
+/* The group keys, each shown by a column of the output. */
 static void
 describe_keys(VsPlan *plan)
 {
@@ -586,6 +590,10 @@ collect_aggrefs(Node *node, List **aggrefs)
 	return expression_tree_walker(node, collect_aggrefs, aggrefs);
 }
 
+/*
+ * Which aggregates there are, each once, and how rows get in and out of them.
+ * Where rows can go away, a count(*) that tells empty groups is one of them.
+ */
 static void
 describe_aggregates(VsPlan *plan)
 {
@@ -597,7 +605,10 @@ describe_aggregates(VsPlan *plan)
 	collect_aggrefs((Node *) query->targetList, &aggrefs);
 	collect_aggrefs(query->havingQual, &aggrefs);
 
-	/* where rows can go away, groups can become empty, and what came and went is told apart */
+	/*
+	 * where rows can go away, groups can become empty, and what came and went
+	 * is told apart
+	 */
 	counted = plan->entry.mode == VS_SOURCE_CHANGES;
 	plan->count_agg = -1;
 	if (counted)
@@ -607,7 +618,7 @@ describe_aggregates(VsPlan *plan)
 		aggrefs = list_append_unique(aggrefs, count);
 		foreach(lc, aggrefs)
 			if (equal(lfirst(lc), count))
-				plan->count_agg = foreach_current_index(lc);
+			plan->count_agg = foreach_current_index(lc);
 	}
 
 	plan->naggs = list_length(aggrefs);

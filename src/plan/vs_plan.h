@@ -20,8 +20,10 @@
 /* How an output is kept, and what identifies one of its rows. */
 typedef enum VsStrategy
 {
-	VS_STRATEGY_GROUPS,			/* GROUP BY, DISTINCT, or aggregates: one row a group */
-	VS_STRATEGY_ROWS,			/* filter and projection, keyed by the source's primary key */
+	VS_STRATEGY_GROUPS,			/* GROUP BY, DISTINCT, or aggregates: one row
+								 * a group */
+	VS_STRATEGY_ROWS,			/* filter and projection, keyed by the
+								 * source's primary key */
 	VS_STRATEGY_BAG				/* filter and projection, duplicates kept */
 } VsStrategy;
 
@@ -32,7 +34,8 @@ typedef struct VsKey
 	Oid			type;
 	int32		typmod;
 	Oid			collation;
-	Oid			eqop;			/* of the grouping; InvalidOid: compared by image */
+	Oid			eqop;			/* of the grouping; InvalidOid: compared by
+								 * image */
 	int16		typlen;
 	bool		typbyval;
 	AttrNumber	output_attno;	/* column of the output that shows it, or 0 */
@@ -48,13 +51,15 @@ typedef struct VsPlan
 	MemoryContext context;
 	VsQueryEntry entry;
 	bool		valid;
-	Query	   *query;			/* rewritten and normalized: what is maintained */
+	Query	   *query;			/* rewritten and normalized: what is
+								 * maintained */
 	uint64		fingerprint;
 	VsStrategy	strategy;
 	Oid			source;			/* relation in the rewritten query */
 	List	   *leaves;			/* OIDs of its heaps */
 	bool		source_has_key; /* it has a primary key */
-	int			ncolumns;		/* columns of the output that we write: attnums 1 .. ncolumns */
+	int			ncolumns;		/* columns of the output that we write:
+								 * attnums 1 .. ncolumns */
 
 	/* VS_STRATEGY_GROUPS, VS_STRATEGY_ROWS */
 	int			nkeys;
@@ -62,21 +67,31 @@ typedef struct VsPlan
 	bool		single_group;	/* aggregates without GROUP BY: always one row */
 	int			naggs;
 	VsAgg	  **aggs;
-	int		   *delta_column;	/* first column of each aggregate in the rows of
-								 * insert_plan, behind the keys; one more at the end */
-	int			count_agg;		/* index of the unfiltered count(*) that tells when a group
-								 * is empty (added to the query's own aggregates if need
-								 * be), or -1: no row ever goes */
+	int		   *delta_column;	/* first column of each aggregate in the rows
+								 * of insert_plan, behind the keys; one more
+								 * at the end */
+	int			count_agg;		/* index of the unfiltered count(*) that tells
+								 * when a group is empty (added to the query's
+								 * own aggregates if need be), or -1: no row
+								 * ever goes */
 	bool		recompute;		/* some aggregate may need recomputation */
-	int			shown_count;	/* index of an unfiltered count(*) that is a column of
-								 * the output, or -1 */
+	int			shown_count;	/* index of an unfiltered count(*) that is a
+								 * column of the output, or -1 */
 
-	/* The group tuple, as cache and state table hold it: keys, transition values. */
+	/*
+	 * The group tuple, as cache and state table hold it: keys, transition
+	 * values.
+	 */
 	TupleDesc	groupdesc;
-	bool		state_in_output;	/* all of it can be read back from the output; no state table */
-	AttrNumber *group_output_attno; /* then: output column of each group column */
+	bool		state_in_output;	/* all of it can be read back from the
+									 * output; no state table */
+	AttrNumber *group_output_attno; /* then: output column of each group
+									 * column */
 
-	/* Output row from keys and final values: Vars of varno 1, attno 1 .. nkeys + naggs. */
+	/*
+	 * Output row from keys and final values: Vars of varno 1, attno 1 ..
+	 * nkeys + naggs.
+	 */
 	List	   *output_tlist;
 	Node	   *having;			/* or NULL */
 	TupleDesc	finaldesc;		/* keys, final values */
@@ -87,12 +102,13 @@ typedef struct VsPlan
 	 * aggregates; or the output columns.  change_plan: keys, then for every
 	 * aggregate the partial values of the rows that came and of those that
 	 * went; or the output columns and the weight, ordered so that of one key
-	 * -1 comes before +1.  Groups end with the hash of their keys, if any, and
-	 * come in its order.
+	 * -1 comes before +1.  Groups end with the hash of their keys, if any,
+	 * and come in its order.
 	 */
 	PlannedStmt *insert_plan;
 	PlannedStmt *change_plan;
-	double		planned_groups[2];	/* groups that the planner expected, by "change" */
+	double		planned_groups[2];	/* groups that the planner expected, by
+									 * "change" */
 	List	   *recompute_plans;	/* VsRecomputePlan */
 
 	List	   *relids;			/* relations whose invalidation ends this plan */

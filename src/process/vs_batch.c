@@ -136,7 +136,11 @@ run_as_owner(VsBatch *batch, const VsQueryEntry *entry, VsBatchResult *result)
 	VsDeltaCounters counters;
 
 	vs_run_as_begin(&before, entry->owner);
-	/* compiling costs more than a batch; and a delta plan must not be split again */
+
+	/*
+	 * compiling costs more than a batch; and a delta plan must not be split
+	 * again
+	 */
 	set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
 					  GUC_ACTION_SAVE, true, 0, false);
 	set_config_option("enable_partitionwise_aggregate", "off", PGC_USERSET, PGC_S_SESSION,

@@ -62,6 +62,7 @@ static void put_aside(VsRun *run, MergeGroup *group);
 static void recompute(VsRun *run, VsTouched *touched);
 static void replace_group(VsRun *run, TupleTableSlot *slot);
 
+/* Make ready to merge: hashes, aggregates, and the expressions above them. */
 void
 vs_groups_begin(VsRun *run)
 {
@@ -171,7 +172,10 @@ load_group(VsRun *run, TupleTableSlot *slot)
 			load_from_tables(run, group, keys, nulls);
 	if (!group->found)
 	{
-		/* keys may point into the source's TOAST table; state and cache may not */
+		/*
+		 * keys may point into the source's TOAST table; state and cache may
+		 * not
+		 */
 		for (int i = 0; i < plan->nkeys; i++)
 		{
 			group->nulls[i] = nulls[i];
@@ -189,6 +193,7 @@ load_group(VsRun *run, TupleTableSlot *slot)
 	return group;
 }
 
+/* Look a group up in the shared cache; false if it is not there. */
 static bool
 load_from_cache(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls)
 {
@@ -220,6 +225,7 @@ inline_value(Datum value, int16 typlen)
 	return PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(value)));
 }
 
+/* Look a group up in the state table, or in the output if that is the state. */
 static bool
 load_from_tables(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls)
 {
@@ -474,7 +480,7 @@ write_stream_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row
 	Datum	   *old;
 	bool	   *old_nulls;
 	bool		had = group->found &&
-		make_output_row(run, group->old_values, group->old_nulls, &old, &old_nulls);
+	make_output_row(run, group->old_values, group->old_nulls, &old, &old_nulls);
 
 	if (pass && had)
 	{

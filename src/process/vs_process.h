@@ -18,8 +18,9 @@ typedef void (*VsEmitCallback) (char op /* i, u, d */ , TupleTableSlot *slot, vo
 
 typedef struct VsBatchOptions
 {
-	bool		nowait;			/* give up if another process runs a batch of it, or
-								 * has locked output or source against it */
+	bool		nowait;			/* give up if another process runs a batch of
+								 * it, or has locked output or source against
+								 * it */
 	bool		immediate_flush;	/* do not wait for others to flush the WAL */
 	uint64		batch_rows;		/* emit after each so many rows; 0: once */
 	VsEmitCallback emit;		/* or NULL */
@@ -42,8 +43,10 @@ typedef struct VsBatchResult
  * after on_error = dead_letter had its say.
  */
 extern void vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result);
-extern bool vs_release_horizon(void);	/* up to the oldest frontier; false: another time */
-extern void vs_release_before_batch(void);	/* the same in a user's session, if there is something */
+extern bool vs_release_horizon(void);	/* up to the oldest frontier; false:
+										 * another time */
+extern void vs_release_before_batch(void);	/* the same in a user's session,
+											 * if there is something */
 extern bool vs_batch_running(void); /* in this process, now */
 
 /*

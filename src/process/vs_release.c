@@ -62,7 +62,10 @@ vs_release_before_batch(void)
 	static FullTransactionId released = {0};
 	FullTransactionId xmin;
 
-	/* rows that this transaction wrote may be frontiers, which are not true yet */
+	/*
+	 * rows that this transaction wrote may be frontiers, which are not true
+	 * yet
+	 */
 	if (!vs_context_is_loaded() && !TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		load_frontiers();
 	if (!vs_context_oldest_xmin(&xmin) || !FullTransactionIdIsValid(xmin) ||

@@ -625,7 +625,11 @@ create_output(UtilityCall *call, CreateTableAsStmt *stmt, Query *query,
 		if (def->defnamespace == NULL && strcmp(def->defname, "fillfactor") == 0)
 			has_fillfactor = true;
 	}
-	/* rows of a stream are never updated, those of a projection as its source's */
+
+	/*
+	 * rows of a stream are never updated, those of a projection as its
+	 * source's
+	 */
 	if (!has_fillfactor && options->kind == VS_KIND_TABLE &&
 		(query->hasAggs || query->groupClause != NIL))
 		into->options = lappend(into->options,

@@ -41,8 +41,12 @@ typedef struct VsQueryEntry
 	VsStatus	status;
 	bool		with_data;		/* false: WITH NO DATA */
 	Oid			owner;			/* relowner of the output; not stored */
-	/* false: restored from a dump; vs_registry_adopt must run first.  Derived: true iff
-	 * there is a row in velostream.frontier (not dumped; written at creation with a NULL snapshot). */
+
+	/*
+	 * false: restored from a dump; vs_registry_adopt must run first. Derived:
+	 * true iff there is a row in velostream.frontier (not dumped; written at
+	 * creation with a NULL snapshot).
+	 */
 	bool		adopted;
 } VsQueryEntry;
 
@@ -51,7 +55,8 @@ typedef struct VsFrontierRow
 {
 	VsFrontier	frontier;		/* .snapshot NULL: nothing read yet */
 	uint64		fingerprint;	/* of the rewritten query; 0: none yet */
-	bool		rebuild;		/* asked for by rebuild() or by DDL; reason below */
+	bool		rebuild;		/* asked for by rebuild() or by DDL; reason
+								 * below */
 	char	   *rebuild_reason; /* or NULL */
 	RelFileNode output_node;	/* file of the output when it was last written */
 	TimestampTz updated_at;		/* when the snapshot was taken */
@@ -68,14 +73,20 @@ typedef struct VsFrontierRow
 
 extern bool vs_registry_read(Oid output, VsQueryEntry *entry);
 extern void vs_registry_argument(FunctionCallInfo fcinfo, bool monitor, VsQueryEntry *entry);	/* argument 0 */
-extern List *vs_registry_list(void);	/* OIDs of all outputs of this database */
+extern List *vs_registry_list(void);	/* OIDs of all outputs of this
+										 * database */
 extern void vs_registry_insert(const VsQueryEntry *entry);
 extern void vs_registry_update(const VsQueryEntry *entry);	/* all but output */
-extern void vs_registry_stop(VsQueryEntry *entry, const ErrorData *edata);	/* because of an error, which is kept until it runs again */
+extern void vs_registry_stop(VsQueryEntry *entry, const ErrorData *edata);	/* because of an error,
+																			 * which is kept until
+																			 * it runs again */
 extern char *vs_registry_error(Oid output); /* message of that error, or NULL */
-extern void vs_registry_delete(Oid output); /* with its frontier and dead letters */
+extern void vs_registry_delete(Oid output); /* with its frontier and dead
+											 * letters */
 extern bool vs_registry_is_output(Oid relid);	/* fast: used by hooks */
-extern bool vs_registry_exists(void);	/* extension is installed in this database, and its tables can be read */
+extern bool vs_registry_exists(void);	/* extension is installed in this
+										 * database, and its tables can be
+										 * read */
 extern Oid	vs_registry_extension_owner(void);
 
 /*
@@ -83,7 +94,8 @@ extern Oid	vs_registry_extension_owner(void);
  * batch, own uncommitted writes included; in CurrentMemoryContext.
  */
 extern bool vs_frontier_read(Oid output, VsFrontierRow *row);
-extern void vs_frontier_write(Oid output, const VsFrontierRow *row);	/* insert or update; no CommandCounterIncrement */
+extern void vs_frontier_write(Oid output, const VsFrontierRow *row);	/* insert or update; no
+																		 * CommandCounterIncrement */
 
 /* The analyzed, not rewritten, query of a view: a copy, with positions lost. */
 extern Query *vs_registry_query(Oid view);
@@ -136,8 +148,10 @@ extern void vs_dead_letter_insert(Oid output, Oid source, ItemPointer tid, Trans
 								  Datum row, int sqlstate, const char *message);
 typedef void (*VsDeadLetterCallback) (void *arg, Oid source, ItemPointer tid, TransactionId xmin);
 extern void vs_dead_letter_scan(Oid output, VsDeadLetterCallback callback, void *arg);	/* but those from a dump */
-extern void vs_dead_letter_clear(Oid output);	/* before a rebuild; letters from a dump stay */
-extern void vs_dead_letter_detach(Oid output);	/* after a restore: they match no row any more */
+extern void vs_dead_letter_clear(Oid output);	/* before a rebuild; letters
+												 * from a dump stay */
+extern void vs_dead_letter_detach(Oid output);	/* after a restore: they match
+												 * no row any more */
 
 /* Hooks: utility commands, object access. */
 extern void vs_ddl_init(void);

@@ -20,16 +20,20 @@
 typedef enum VsRetract
 {
 	VS_RETRACT_RECOMPUTE,		/* cannot: compute the group again */
-	VS_RETRACT_SUBTRACT,		/* exact: subtract the transition value of the removed rows */
-	VS_RETRACT_EXTREMUM			/* min, max: unless the removed extremum is the current one */
+	VS_RETRACT_SUBTRACT,		/* exact: subtract the transition value of the
+								 * removed rows */
+	VS_RETRACT_EXTREMUM			/* min, max: unless the removed extremum is
+								 * the current one */
 } VsRetract;
 
 typedef struct VsAgg
 {
 	Aggref	   *aggref;			/* as in the query */
-	Aggref	   *partial;		/* what runs over the delta (AGGSPLIT_SIMPLE as given back; the
-								 * planner's output is marked INITIAL_SERIAL): aggref itself, or the moving form that can be
-								 * retracted exactly (sum(int4) -> int8[] {count, sum}) */
+	Aggref	   *partial;		/* what runs over the delta (AGGSPLIT_SIMPLE
+								 * as given back; the planner's output is
+								 * marked INITIAL_SERIAL): aggref itself, or
+								 * the moving form that can be retracted
+								 * exactly (sum(int4) -> int8[] {count, sum}) */
 
 	/*
 	 * Where not NULL, these two run over the delta in the place of "partial":
@@ -47,8 +51,8 @@ typedef struct VsAgg
 	Oid			resulttype;
 	int16		resultlen;
 	bool		resultbyval;
-	bool		plain;			/* result is the stored value: no final function, and
-								 * storetype = resulttype */
+	bool		plain;			/* result is the stored value: no final
+								 * function, and storetype = resulttype */
 	VsRetract	retract;
 	/* filled by vs_agg_describe, private to vs_agg.c: */
 	struct VsAggPrivate *priv;

@@ -44,7 +44,8 @@ typedef struct VsContextInfo
 	uint64		cache_bytes;
 	uint64		cache_hits;
 	uint64		cache_misses;
-	bool		distrusted;		/* the next batch looks at all pages: a hint was missing */
+	bool		distrusted;		/* the next batch looks at all pages: a hint
+								 * was missing */
 	int			failures;		/* batches failed in a row */
 	TimestampTz failed_at;
 	TimestampTz retry_at;		/* not before; 0: at once */
@@ -75,7 +76,8 @@ extern void vs_context_init(void);	/* transaction callbacks of this process */
  */
 extern VsContext *vs_context_attach(Oid output);
 extern VsContext *vs_context_find(Oid output);	/* or NULL */
-extern void vs_context_drop(Oid output);	/* at commit of the drop; frees its groups */
+extern void vs_context_drop(Oid output);	/* at commit of the drop; frees
+											 * its groups */
 extern void vs_context_drop_database(Oid dbid);
 extern void vs_context_read(VsContext *cxt, VsContextInfo *info);
 extern int	vs_context_count(Oid dbid);
@@ -99,21 +101,25 @@ extern bool vs_context_begin_batch(VsContext *cxt, bool nowait);
 extern void vs_context_publish(VsContext *cxt, FullTransactionId frontier_xmin,
 							   XLogRecPtr frontier_lsn, TimestampTz frontier_time);
 extern void vs_context_no_answer(VsContext *cxt);
-extern void vs_context_distrust(VsContext *cxt);	/* at once, until a batch has published */
+extern void vs_context_distrust(VsContext *cxt);	/* at once, until a batch
+													 * has published */
 extern bool vs_context_distrusted(VsContext *cxt);
 extern void vs_context_progress(VsContext *cxt, uint64 done, uint64 total);
 
 /* Both sequences never go back; a drop answers all. */
-extern uint64 vs_context_request(VsContext *cxt);	/* next sequence; wait until done_seq >= it */
+extern uint64 vs_context_request(VsContext *cxt);	/* next sequence; wait
+													 * until done_seq >= it */
 extern bool vs_context_requested(VsContext *cxt);	/* request_seq > done_seq */
-extern void vs_context_wait_prepare(VsContext *cxt);	/* ConditionVariable of done_seq */
-extern bool vs_context_wait_sleep(VsContext *cxt, long timeout_ms);	/* true: timed out */
+extern void vs_context_wait_prepare(VsContext *cxt);	/* ConditionVariable of
+														 * done_seq */
+extern bool vs_context_wait_sleep(VsContext *cxt, long timeout_ms); /* true: timed out */
 extern void vs_context_wait_cancel(void);
 
 /* "output" says whose failure it is: after an abort, the context may be another query's. */
 extern void vs_context_failed(VsContext *cxt, Oid output, const ErrorData *edata);	/* sets backoff */
 extern void vs_context_succeeded(VsContext *cxt, Oid output);
-extern void vs_context_resumed(VsContext *cxt);	/* the same, at commit; after begin */
+extern void vs_context_resumed(VsContext *cxt); /* the same, at commit; after
+												 * begin */
 
 /*
  * The oldest committed frontier xmin of this database's contexts.  False when
@@ -125,7 +131,8 @@ extern void vs_context_resumed(VsContext *cxt);	/* the same, at commit; after be
  * An invalid xmin says that the query has read nothing yet.
  */
 extern bool vs_context_oldest_xmin(FullTransactionId *xmin);
-extern void vs_context_set_loaded(void);	/* every query of MyDatabaseId has a context with its frontier */
+extern void vs_context_set_loaded(void);	/* every query of MyDatabaseId has
+											 * a context with its frontier */
 extern void vs_context_set_frontier(VsContext *cxt, FullTransactionId xmin, XLogRecPtr lsn, TimestampTz t);
 extern bool vs_context_is_loaded(void);
 
@@ -155,7 +162,8 @@ extern bool vs_cache_get(VsContext *cxt, uint64 hash, int n, VsGroup *group);
 extern void vs_cache_put(VsContext *cxt, int n, const VsGroup *group);
 extern void vs_cache_remove(VsContext *cxt, uint64 hash, int n);
 extern void vs_cache_clear(VsContext *cxt);
-extern void vs_cache_usage(uint64 *used, uint64 *total);	/* bytes, of all databases */
+extern void vs_cache_usage(uint64 *used, uint64 *total);	/* bytes, of all
+															 * databases */
 
 /*
  * TIDs are only good for these files; if they are others than at the last

@@ -35,7 +35,8 @@ typedef struct VsCache
 struct VsContext
 {
 	LWLock	   *lock;			/* set once */
-	uint32		generation;		/* registry lock and lock: of this use of the slot */
+	uint32		generation;		/* registry lock and lock: of this use of the
+								 * slot */
 	bool		known;			/* lock: frontier was set or published; if
 								 * frontier_xmin is invalid, nothing was read */
 	int			creator_pid;	/* lock: transaction that made it still runs */

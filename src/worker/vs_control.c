@@ -42,7 +42,8 @@
 
 #include "worker/vs_worker_internal.h"
 
-#define CHECK_INTERVAL	1000	/* ms, between looks for what keeps a batch from coming */
+#define CHECK_INTERVAL	1000	/* ms, between looks for what keeps a batch
+								 * from coming */
 #define WORKER_PATIENCE 15000	/* ms, for a worker to be started */
 
 /* A wait for one query. */
@@ -364,7 +365,7 @@ static void
 report_timeout(Wait *wait, const VsContextInfo *info)
 {
 	const char *since = info->frontier_time ?
-		timestamptz_to_str(info->frontier_time) : NULL;
+	timestamptz_to_str(info->frontier_time) : NULL;
 
 	vs_context_wait_cancel();
 	if (info->runner_pid != 0 && info->uncommitted)

@@ -57,10 +57,12 @@
 #include "worker/vs_worker_internal.h"
 
 #define LAUNCHER_NAP		60000	/* ms, with nothing to start */
-#define RESTART_DELAY		1000	/* ms, first pause before a worker that died early is replaced */
+#define RESTART_DELAY		1000	/* ms, first pause before a worker that
+									 * died early is replaced */
 #define MAX_RESTART_DELAY	60000
 #define RECHECK_ABSENT		(15 * 60 * 1000)	/* ms */
-#define START_TIMEOUT		60000	/* ms, for a worker that another launcher started */
+#define START_TIMEOUT		60000	/* ms, for a worker that another launcher
+									 * started */
 #define HOLD_GRACE			200 /* ms to end by itself, then SIGTERM */
 #define HOLD_PATIENCE		5000	/* ms, then let the command decide */
 
@@ -211,7 +213,10 @@ launcher_round(void)
 	for (int i = 0; i < vs_workers->nslots; i++)
 		reap(i, now);
 
-	/* slots first: the slot of a database that is made later is not in the list */
+	/*
+	 * slots first: the slot of a database that is made later is not in the
+	 * list
+	 */
 	slots = vs_horizon_databases();
 	list_databases();
 	forget_dropped(slots);
@@ -638,7 +643,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	const char *dbname = exclusive_database(pstmt->utilityStmt);
 	Oid			dbid = dbname ? get_database_oid(dbname, true) : InvalidOid;
 	bool		hold = vs_workers != NULL && OidIsValid(dbid) &&
-		may_hold(pstmt->utilityStmt, dbid);
+	may_hold(pstmt->utilityStmt, dbid);
 
 	note_change(pstmt->utilityStmt);
 	if (hold)

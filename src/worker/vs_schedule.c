@@ -53,10 +53,13 @@
 #include "worker/vs_worker_internal.h"
 
 #define RELOAD_INTERVAL		30000	/* ms, to read the registry without reason */
-#define LOAD_DELAY		10		/* ms, at least, between readings for an invalidation ... */
-#define LOAD_SHARE		20		/* ... and so many times as long as the last one took */
+#define LOAD_DELAY		10		/* ms, at least, between readings for an
+								 * invalidation ... */
+#define LOAD_SHARE		20		/* ... and so many times as long as the last
+								 * one took */
 #define RETRY_PREPARE		5000	/* ms, when a query could not be prepared */
-#define BUSY_DELAY			5	/* ms, when another process has the query or its source, ... */
+#define BUSY_DELAY			5	/* ms, when another process has the query or
+								 * its source, ... */
 #define MAX_BUSY_DELAY		100 /* ... and if that goes on */
 #define IDLE_INTERVAL		1000	/* ms, between moves of idle queries */
 #define IDLE_CHUNK			64	/* idle queries moved in one transaction */

@@ -56,9 +56,11 @@ typedef struct VsWorkerSlot
 /* Is somebody awake, or to be woken? */
 typedef enum VsWatch
 {
-	VS_WATCH_BUSY,				/* runs a batch, or is no worker: does not hear the bell */
+	VS_WATCH_BUSY,				/* runs a batch, or is no worker: does not
+								 * hear the bell */
 	VS_WATCH_ARMED,				/* sleeps until the bell rings */
-	VS_WATCH_AWAKE				/* looks (again) by itself, within milliseconds */
+	VS_WATCH_AWAKE				/* looks (again) by itself, within
+								 * milliseconds */
 } VsWatch;
 
 /*
@@ -76,7 +78,8 @@ typedef struct VsBell
 typedef struct VsHold
 {
 	Oid			dbid;
-	int			pid;			/* of the process that runs the command; 0: free */
+	int			pid;			/* of the process that runs the command; 0:
+								 * free */
 } VsHold;
 
 #define VS_MAX_HOLDS	64
@@ -88,7 +91,8 @@ typedef struct VsWorkerShared
 	int			tranche;
 	Latch	   *launcher;		/* or NULL */
 	int			launcher_pid;
-	bool		enabled;		/* velostream.enabled, as the launcher knows it */
+	bool		enabled;		/* velostream.enabled, as the launcher knows
+								 * it */
 	int			nprobes;		/* databases to look at again */
 	bool		probe_all;		/* ... too many to be listed */
 	Oid			probes[VS_MAX_PROBES];
@@ -96,7 +100,8 @@ typedef struct VsWorkerShared
 
 	pg_atomic_uint32 narmed;	/* bells that are armed */
 	pg_atomic_uint64 generation;	/* of the registry: somebody changed it */
-	pg_atomic_uint64 idle_xids; /* transaction ids spent on moving idle queries on */
+	pg_atomic_uint64 idle_xids; /* transaction ids spent on moving idle
+								 * queries on */
 
 	int			nslots;			/* set once */
 	VsWorkerSlot *slots;		/* set once */
