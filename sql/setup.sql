@@ -1,16 +1,28 @@
 -- What every test uses.
 
+-- The columns of an output that its query fills: not those added to it.
+CREATE FUNCTION query_columns(q regclass) RETURNS text
+LANGUAGE sql SECURITY DEFINER AS $$
+	SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+	FROM velostream.query v
+		JOIN pg_attribute d ON d.attrelid = v.view AND d.attnum > 0
+		JOIN pg_attribute a ON a.attrelid = v.output AND a.attnum = d.attnum
+	WHERE v.output = q
+$$;
+
 -- Rows by which an output and its query differ, both ways: 0 is right.
 CREATE FUNCTION differences(q regclass) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
 	def text;
+	cols text;
 	n bigint;
 BEGIN
 	SELECT rtrim(definition, ';') INTO STRICT def
 	FROM velostream.queries WHERE query = q;
-	EXECUTE format('SELECT count(*) FROM ((TABLE %1$s EXCEPT ALL (%2$s)) '
-				   'UNION ALL ((%2$s) EXCEPT ALL TABLE %1$s)) d', q, def) INTO n;
+	cols := query_columns(q);
+	EXECUTE format('SELECT count(*) FROM ((SELECT %3$s FROM %1$s EXCEPT ALL (%2$s)) '
+				   'UNION ALL ((%2$s) EXCEPT ALL SELECT %3$s FROM %1$s)) d', q, def, cols) INTO n;
 	RETURN n;
 END $$;
 

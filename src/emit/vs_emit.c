@@ -13,6 +13,7 @@
 
 #include "access/xact.h"
 #include "process/vs_run.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -37,17 +38,84 @@ delete_scanned(VsTarget *target, void *arg)
 	MemoryContextReset(run->rowcxt);
 }
 
+/* A bit for each line pointer that a page can have. */
+#define KEPT_BYTES		((MaxHeapTuplesPerPage + 7) / 8)
+
+/* The bit of a row, and the byte it is in; NULL for pages that are new. */
+static uint8 *
+kept_byte(VsBatch *batch, ItemPointer tid, uint8 *bit)
+{
+	int			n = ItemPointerGetOffsetNumber(tid) - 1;
+
+	if (ItemPointerGetBlockNumber(tid) >= batch->kept_blocks)
+		return NULL;
+	*bit = 1 << (n % 8);
+	return batch->kept + (Size) ItemPointerGetBlockNumber(tid) * KEPT_BYTES + n / 8;
+}
+
+/* In a rebuild: this row of the output is right. */
+static void
+keep_row(VsRun *run, ItemPointer tid)
+{
+	uint8		bit;
+	uint8	   *byte = run->batch->kept ? kept_byte(run->batch, tid, &bit) : NULL;
+
+	if (byte)
+		*byte |= bit;
+}
+
+/* Delete a row of the output, unless it was kept or is new. */
+static void
+sweep_row(VsTarget *target, void *arg)
+{
+	VsRun	   *run = arg;
+	uint8		bit;
+	uint8	   *byte = kept_byte(run->batch, &target->oldslot->tts_tid, &bit);
+
+	if (byte && !(*byte & bit))
+		delete_scanned(target, arg);
+}
+
+void
+vs_emit_sweep(VsRun *run)
+{
+	vs_target_scan(run->output, sweep_row, run);
+}
+
 /*
- * Before a rebuild: what stands in the output is void.  A table is emptied; a
- * stream, which never takes back what it said, says so in a row of its own
- * (_op = reset), and what follows is the whole content again.
+ * Can a rebuild of this table find the rows that are there?  (Isolating
+ * failing rows takes back what it did, but not the bits.)
+ */
+static bool
+can_keep(VsPlan *plan)
+{
+	return plan->entry.on_error != VS_ON_ERROR_DEAD_LETTER &&
+		(plan->strategy == VS_STRATEGY_GROUPS ||
+		 (plan->strategy == VS_STRATEGY_ROWS && plan->entry.mode == VS_SOURCE_CHANGES));
+}
+
+/*
+ * Before a rebuild: what stands in the output is void.  Of a table whose rows
+ * have a key, only what turns out to be wrong is changed, so that those who
+ * refer to the others, and columns added to them, are left alone.  A bag is
+ * emptied.  A stream, which never takes back what it said, says so in a row of
+ * its own (_op = reset), and what follows is the whole content again.
  */
 void
 vs_emit_reset(VsRun *run)
 {
 	if (run->state)
 		vs_target_scan(run->state, delete_scanned, run);
-	if (run->plan->entry.kind == VS_KIND_STREAM)
+	if (run->plan->entry.kind == VS_KIND_TABLE && can_keep(run->plan))
+	{
+		VsBatch    *batch = run->batch;
+
+		batch->kept_blocks = RelationGetNumberOfBlocks(run->output->rel);
+		batch->kept = MemoryContextAllocExtended(batch->context,
+												 Max(batch->kept_blocks, 1) * (Size) KEPT_BYTES,
+												 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	}
+	else if (run->plan->entry.kind == VS_KIND_STREAM)
 	{
 		int			n = run->plan->ncolumns;
 		Datum	   *values = palloc0(n * sizeof(Datum));
@@ -71,6 +139,7 @@ vs_emit_insert(VsRun *run, const Datum *values, const bool *nulls)
 	{
 		set_columns(run, values, nulls);
 		vs_target_insert(run->output);
+		keep_row(run, &run->output->slot->tts_tid);
 	}
 	emitted(run, 'i', run->output->slot);
 }
@@ -90,9 +159,11 @@ vs_emit_update(VsRun *run, ItemPointer tid, const Datum *values, const bool *nul
 		if (vs_target_unchanged(run->output))
 		{
 			run->output->slot->tts_tid = *tid;
+			keep_row(run, tid);
 			return;
 		}
 		vs_target_update(run->output, tid);
+		keep_row(run, &run->output->slot->tts_tid);
 	}
 	emitted(run, 'u', run->output->slot);
 }
@@ -106,6 +177,7 @@ vs_emit_replace(VsRun *run, ItemPointer tid, const Datum *values, const bool *nu
 {
 	set_columns(run, values, nulls);
 	vs_target_update(run->output, tid);
+	keep_row(run, &run->output->slot->tts_tid);
 	emitted(run, 'u', run->output->slot);
 }
 

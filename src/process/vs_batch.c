@@ -53,6 +53,7 @@ static void open_delta(VsBatch *batch);
 static void hold_horizon(VsBatch *batch);
 static void start_over(VsBatch *batch, const char *reason);
 static void clear_output(VsBatch *batch);
+static void sweep_output(VsBatch *batch);
 static bool is_first(VsBatch *batch);
 static bool must_write_frontier(VsBatch *batch);
 static void write_frontier(VsBatch *batch, instr_time start);
@@ -149,6 +150,7 @@ run_as_owner(VsBatch *batch, const VsQueryEntry *entry, VsBatchResult *result)
 	context = AllocSetContextCreate(CurrentMemoryContext, "velostream batch",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
+	batch->context = context;
 	if (run_batch(batch))
 	{
 		vs_delta_counters(batch->delta, &counters);
@@ -240,6 +242,9 @@ run_batch(VsBatch *batch)
 			vs_execute_window(batch, 0, PG_UINT64_MAX);
 	}
 
+	if (batch->kept)
+		sweep_output(batch);
+
 	vs_wait_point("before-frontier");
 	if (must_write_frontier(batch))
 		write_frontier(batch, start);
@@ -324,7 +329,7 @@ start_over(VsBatch *batch, const char *reason)
 	row->rebuild_reason = pstrdup(reason);
 }
 
-/* Delete all that the output and the state hold; readers see it with the new rows. */
+/* What output and state hold is void; readers see that with the new rows. */
 static void
 clear_output(VsBatch *batch)
 {
@@ -344,6 +349,18 @@ static bool
 is_first(VsBatch *batch)
 {
 	return batch->plan->single_group && batch->row.batches == 0;
+}
+
+/* The rebuild is through: rows of old that it did not meet go. */
+static void
+sweep_output(VsBatch *batch)
+{
+	VsRun	   *run;
+
+	CommandCounterIncrement();
+	run = begin_run(batch);
+	vs_emit_sweep(run);
+	end_run(run);
 }
 
 /*

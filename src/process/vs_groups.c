@@ -170,6 +170,10 @@ load_group(VsRun *run, TupleTableSlot *slot)
 	if (!run->batch->fresh)
 		group->found = load_from_cache(run, group, keys, nulls) ||
 			load_from_tables(run, group, keys, nulls);
+	/* in a rebuild its row may be there still */
+	if (!group->found && run->batch->kept &&
+		vs_target_find(run->output, group->hash, keys, nulls))
+		group->output_tid = run->output->oldslot->tts_tid;
 	if (!group->found)
 	{
 		/*
@@ -447,7 +451,8 @@ write_output_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row
 {
 	bool		exists = ItemPointerIsValid(&group->output_tid);
 
-	if (exists && pass && group->changed && run->output->blind_updates)
+	if (exists && pass && group->changed && run->output->blind_updates &&
+		run->batch->kept == NULL)
 	{
 		vs_target_prune(run->output, &group->output_tid);
 		vs_emit_replace(run, &group->output_tid, row, row_nulls);

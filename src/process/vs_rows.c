@@ -22,7 +22,9 @@ static bool same_key(VsRun *run, TupleTableSlot *a, TupleTableSlot *b);
 static bool same_row(VsRun *run, TupleTableSlot *a, TupleTableSlot *b);
 static void flush_pending(VsRun *run);
 static void delete_row(VsRun *run, TupleTableSlot *slot);
-static bool find_output_row(VsRun *run, TupleTableSlot *slot);
+static void keep_or_insert(VsRun *run, TupleTableSlot *slot);
+static bool look_up_output_row(VsRun *run, TupleTableSlot *slot);
+static void find_output_row(VsRun *run, TupleTableSlot *slot);
 
 void
 vs_rows_begin(VsRun *run)
@@ -51,10 +53,26 @@ vs_rows_merge(VsRun *run, TupleTableSlot *slot)
 
 	if (run->batch->change && run->plan->strategy == VS_STRATEGY_ROWS)
 		apply_keyed(run, slot, weight);
+	else if (weight > 0 && run->batch->kept)
+		keep_or_insert(run, slot);
 	else if (weight > 0)
 		vs_emit_insert(run, slot->tts_values, slot->tts_isnull);
 	else
 		delete_row(run, slot);
+}
+
+/* A row of a rebuild: it may be there still, with these values or others. */
+static void
+keep_or_insert(VsRun *run, TupleTableSlot *slot)
+{
+	if (look_up_output_row(run, slot))
+	{
+		ItemPointerData tid = run->output->oldslot->tts_tid;
+
+		vs_emit_update(run, &tid, slot->tts_values, slot->tts_isnull);
+	}
+	else
+		vs_emit_insert(run, slot->tts_values, slot->tts_isnull);
 }
 
 void
@@ -94,10 +112,12 @@ apply_keyed(VsRun *run, TupleTableSlot *slot, int weight)
 			return;				/* what changed is not selected */
 		if (run->plan->entry.kind == VS_KIND_STREAM)
 			vs_emit_update(run, NULL, slot->tts_values, slot->tts_isnull);
-		else if (find_output_row(run, slot))
+		else
 		{
-			ItemPointerData tid = run->output->oldslot->tts_tid;
+			ItemPointerData tid;
 
+			find_output_row(run, slot);
+			tid = run->output->oldslot->tts_tid;
 			vs_emit_update(run, &tid, slot->tts_values, slot->tts_isnull);
 		}
 		return;
@@ -158,13 +178,12 @@ same_row(VsRun *run, TupleTableSlot *a, TupleTableSlot *b)
 	return true;
 }
 
-/* Put the output row of a delta row into output->oldslot; an error if there is none. */
+/* Put the output row of a delta row into output->oldslot; false if there is none. */
 static bool
-find_output_row(VsRun *run, TupleTableSlot *slot)
+look_up_output_row(VsRun *run, TupleTableSlot *slot)
 {
 	VsPlan	   *plan = run->plan;
 	uint64		hash;
-	bool		found;
 
 	if (plan->strategy == VS_STRATEGY_ROWS)
 	{
@@ -173,21 +192,23 @@ find_output_row(VsRun *run, TupleTableSlot *slot)
 
 		collect_key(run, slot, values, nulls);
 		hash = vs_hasher_hash(run->output->hasher, values, nulls);
-		found = vs_target_find(run->output, hash, values, nulls);
+		return vs_target_find(run->output, hash, values, nulls);
 	}
-	else
-	{
-		hash = vs_hasher_hash(run->output->hasher, slot->tts_values, slot->tts_isnull);
-		found = vs_target_find(run->output, hash, slot->tts_values, slot->tts_isnull);
-	}
-	if (!found)
+	hash = vs_hasher_hash(run->output->hasher, slot->tts_values, slot->tts_isnull);
+	return vs_target_find(run->output, hash, slot->tts_values, slot->tts_isnull);
+}
+
+/* The same, but an error if there is none. */
+static void
+find_output_row(VsRun *run, TupleTableSlot *slot)
+{
+	if (!look_up_output_row(run, slot))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("a row of continuous query \"%s\" is missing in its output",
 						RelationGetRelationName(run->output->rel)),
 				 errhint("Run velostream.rebuild('%s'), and check that nothing but velostream wrote to its tables.",
 						 RelationGetRelationName(run->output->rel))));
-	return found;
 }
 
 static void

@@ -22,6 +22,7 @@ typedef struct VsBatch
 {
 	Oid			outputid;
 	const VsBatchOptions *options;
+	MemoryContext context;		/* of this batch */
 	VsContext  *shared;			/* the query's shared context */
 	VsPlan	   *plan;
 	VsFrontierRow row;			/* as read; then as it will be written */
@@ -32,6 +33,14 @@ typedef struct VsBatch
 	uint64		changes;		/* emitted so far */
 	uint64		recomputed;
 	uint64		dead;
+
+	/*
+	 * Rebuild of a table whose rows can be looked up: a bit for each row that
+	 * was written or found right, on the pages that were there before.  What
+	 * has none at the end goes.  NULL: no such rebuild.
+	 */
+	uint8	   *kept;
+	BlockNumber kept_blocks;
 } VsBatch;
 
 /* Keys of groups to compute again, with NULLs in the same columns. */
@@ -74,6 +83,7 @@ extern void vs_emit_update(VsRun *run, ItemPointer tid, const Datum *values, con
 																									 * the old row (tables) */
 extern void vs_emit_replace(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);
 extern void vs_emit_reset(VsRun *run);	/* everything the output holds is void */
+extern void vs_emit_sweep(VsRun *run);	/* rows that a rebuild did not keep go */
 extern void vs_emit_delete(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);
 
 #endif							/* VS_RUN_H */

@@ -123,6 +123,8 @@ settle(void)
 		{"default_transaction_deferrable", "off"},
 		{"session_replication_role", "origin"},
 		{"synchronous_commit", "off"},
+		/* of a deadlock with a user's commands, we are the victim */
+		{"deadlock_timeout", "20ms"},
 		{"statement_timeout", "0"},
 		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
