@@ -330,8 +330,10 @@ ALTER SYSTEM SET velostream.enabled = off;
 SELECT pg_reload_conf(), pg_sleep(0.3) \gset
 CALL workers(false);
 SELECT velostream.rebuild('alice.w');
+UPDATE src SET g = g || '!';
 SELECT DISTINCT op FROM velostream.process('alice.w') ORDER BY 1;
 SELECT DISTINCT who FROM trace;
+UPDATE src SET g = rtrim(g, '!');
 ALTER SYSTEM RESET velostream.enabled;
 SELECT pg_reload_conf(), pg_sleep(0.3) \gset
 CALL workers(true);
