@@ -34,6 +34,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/index.h"
@@ -71,6 +72,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "vs_compat.h"
 
@@ -90,6 +92,7 @@ static List *view_columns(Oid output, Query *query);
 static Oid	define_relation(RangeVar *name, char relkind, List *columns, List *options,
 							char *tablespace);
 static void clear_acl(Oid relid);
+static int64 last_offset(Oid output);
 static Oid	own_function(const char *name, int nargs, Oid argtype);
 static List *hashed_columns(List *attnums);
 static Oid	find_locator(Relation rel, Oid func, List *attnums);
@@ -326,9 +329,40 @@ vs_registry_adopt(Oid output, bool force)
 	memset(&frontier, 0, sizeof(frontier));
 	frontier.rebuild = true;
 	frontier.rebuild_reason = "restored from a dump";
+	/* what is appended to a stream comes after what was restored */
+	if (entry.kind == VS_KIND_STREAM)
+		frontier.changes = last_offset(output);
 	vs_frontier_write(output, &frontier);
 	CommandCounterIncrement();
 	return true;
+}
+
+/* The greatest _offset in a stream, 0 if it is empty. */
+static int64
+last_offset(Oid output)
+{
+	Relation	rel = table_open(output, AccessShareLock);
+	AttrNumber	attno = get_attnum(output, "_offset");
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	int64		last = 0;
+
+	while (attno != InvalidAttrNumber &&
+		   table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		null;
+		Datum		value = slot_getattr(slot, attno, &null);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!null)
+			last = Max(last, DatumGetInt64(value));
+	}
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+	return last;
 }
 
 /* Become the owner of a query, for what runs its functions. */

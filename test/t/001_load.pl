@@ -94,6 +94,7 @@ COMMIT;
 END
 	"vacuum\@1" => <<'END',
 \set x random(1, 60)
+SET client_min_messages = error;
 \if :x = 1
 VACUUM (TRUNCATE off, SKIP_LOCKED) item;
 \elif :x = 2
