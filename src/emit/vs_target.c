@@ -55,12 +55,14 @@ vs_target_begin(Oid relid, int ncolumns, List *lookup, bool image,
 	target->oldslot = table_slot_create(target->rel, NULL);
 	prepare_lookup(target, lookup, image, locator);
 	prepare_defaults(target);
-	target->blind_updates = target->rel->trigdesc == NULL ||
-		!(target->rel->trigdesc->trig_update_before_row ||
-		  target->rel->trigdesc->trig_update_after_row ||
-		  target->rel->trigdesc->trig_update_instead_row);
-	if (RelationGetNumberOfAttributes(target->rel) != ncolumns)
-		target->blind_updates = false;
+
+	/*
+	 * our copy of the triggers: the guard, which is on each output, is not in
+	 * it
+	 */
+	target->blind_updates = RelationGetNumberOfAttributes(target->rel) == ncolumns &&
+		(target->relinfo->ri_TrigDesc == NULL ||
+		 !target->relinfo->ri_TrigDesc->trig_update_after_row);
 	return target;
 }
 
@@ -326,18 +328,23 @@ row_matches(VsTarget *target, const Datum *values, const bool *nulls)
 bool
 vs_target_unchanged(VsTarget *target)
 {
-	TupleDesc	desc = RelationGetDescr(target->rel);
-
 	slot_getsomeattrs(target->oldslot, target->ncolumns);
-	for (int i = 0; i < target->ncolumns; i++)
+	return vs_same_row(RelationGetDescr(target->rel), target->ncolumns,
+					   target->slot->tts_values, target->slot->tts_isnull,
+					   target->oldslot->tts_values, target->oldslot->tts_isnull);
+}
+
+bool
+vs_same_row(TupleDesc desc, int n, const Datum *a, const bool *anull,
+			const Datum *b, const bool *bnull)
+{
+	for (int i = 0; i < n; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (target->slot->tts_isnull[i] != target->oldslot->tts_isnull[i])
+		if (anull[i] != bnull[i])
 			return false;
-		if (!target->slot->tts_isnull[i] &&
-			!datum_image_eq(target->slot->tts_values[i], target->oldslot->tts_values[i],
-							att->attbyval, att->attlen))
+		if (!anull[i] && !datum_image_eq(a[i], b[i], att->attbyval, att->attlen))
 			return false;
 	}
 	return true;

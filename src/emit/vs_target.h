@@ -71,6 +71,10 @@ extern void vs_target_prune(VsTarget *target, ItemPointer tid);
 /* Do slot and oldslot agree in the columns we write? */
 extern bool vs_target_unchanged(VsTarget *target);
 
+/* Are the first n columns of two rows the same, byte by byte? */
+extern bool vs_same_row(TupleDesc desc, int n, const Datum *a, const bool *anull,
+						const Datum *b, const bool *bnull);
+
 /* Call for every live row: oldslot holds it. */
 typedef void (*VsRowCallback) (VsTarget *target, void *arg);
 extern void vs_target_scan(VsTarget *target, VsRowCallback callback, void *arg);

@@ -30,6 +30,7 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "optimizer/tlist.h"
+#include "parser/parse_clause.h"
 #include "parser/parse_func.h"
 #include "parser/parse_oper.h"
 #include "parser/parsetree.h"
@@ -199,13 +200,9 @@ sort_by_hash(VsPlan *plan, Query *query, List *tlist)
 	tle = makeTargetEntry((Expr *) makeFuncExpr(vs_registry_key_hash(), INT8OID, args,
 												InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
 						  list_length(tlist) + 1, NULL, false);
-	tle->ressortgroupref = 1;
-	foreach(lc, tlist)
-		tle->ressortgroupref = Max(tle->ressortgroupref,
-								   lfirst_node(TargetEntry, lc)->ressortgroupref + 1);
 	get_sort_group_operators(INT8OID, true, true, false,
 							 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
-	clause->tleSortGroupRef = tle->ressortgroupref;
+	clause->tleSortGroupRef = assignSortGroupRef(tle, tlist);
 	query->sortClause = list_make1(clause);
 	return lappend(tlist, tle);
 }

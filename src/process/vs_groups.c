@@ -489,17 +489,9 @@ write_stream_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row
 
 	if (pass && had)
 	{
-		for (int i = 0; i < run->plan->ncolumns; i++)
-		{
-			Form_pg_attribute att = TupleDescAttr(RelationGetDescr(run->output->rel), i);
-
-			if (row_nulls[i] != old_nulls[i] ||
-				(!row_nulls[i] && !datum_image_eq(row[i], old[i], att->attbyval, att->attlen)))
-			{
-				vs_emit_update(run, NULL, row, row_nulls);
-				return;
-			}
-		}
+		if (!vs_same_row(RelationGetDescr(run->output->rel), run->plan->ncolumns,
+						 row, row_nulls, old, old_nulls))
+			vs_emit_update(run, NULL, row, row_nulls);
 	}
 	else if (pass)
 		vs_emit_insert(run, row, row_nulls);

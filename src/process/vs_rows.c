@@ -14,12 +14,10 @@
 #include "postgres.h"
 
 #include "process/vs_batch_internal.h"
-#include "utils/datum.h"
 #include "utils/rel.h"
 
 static void apply_keyed(VsRun *run, TupleTableSlot *slot, int weight);
 static bool same_key(VsRun *run, TupleTableSlot *a, TupleTableSlot *b);
-static bool same_row(VsRun *run, TupleTableSlot *a, TupleTableSlot *b);
 static void flush_pending(VsRun *run);
 static void delete_row(VsRun *run, TupleTableSlot *slot);
 static void keep_or_insert(VsRun *run, TupleTableSlot *slot);
@@ -108,7 +106,10 @@ apply_keyed(VsRun *run, TupleTableSlot *slot, int weight)
 	if (run->has_pending && same_key(run, run->pending, slot))
 	{
 		run->has_pending = false;
-		if (same_row(run, run->pending, slot))
+		slot_getallattrs(run->pending);
+		if (vs_same_row(slot->tts_tupleDescriptor, run->plan->ncolumns,
+						run->pending->tts_values, run->pending->tts_isnull,
+						slot->tts_values, slot->tts_isnull))
 			return;				/* what changed is not selected */
 		if (run->plan->entry.kind == VS_KIND_STREAM)
 			vs_emit_update(run, NULL, slot->tts_values, slot->tts_isnull);
@@ -155,27 +156,6 @@ same_key(VsRun *run, TupleTableSlot *a, TupleTableSlot *b)
 	collect_key(run, a, av, an);
 	collect_key(run, b, bv, bn);
 	return vs_hasher_equal(run->hasher, av, an, bv, bn);
-}
-
-/* Are all columns of the output the same, byte by byte? */
-static bool
-same_row(VsRun *run, TupleTableSlot *a, TupleTableSlot *b)
-{
-	TupleDesc	desc = b->tts_tupleDescriptor;
-
-	slot_getallattrs(a);
-	slot_getallattrs(b);
-	for (int i = 0; i < run->plan->ncolumns; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (a->tts_isnull[i] != b->tts_isnull[i])
-			return false;
-		if (!a->tts_isnull[i] &&
-			!datum_image_eq(a->tts_values[i], b->tts_values[i], att->attbyval, att->attlen))
-			return false;
-	}
-	return true;
 }
 
 /* Put the output row of a delta row into output->oldslot; false if there is none. */
