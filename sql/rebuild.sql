@@ -4,6 +4,8 @@ CREATE TABLE rb (id int PRIMARY KEY, k int, v int);
 INSERT INTO rb SELECT i, i % 5, i FROM generate_series(1, 100) i;
 CREATE TABLE rb_groups WITH (velostream.continuous) AS
 SELECT k, count(*) AS n, sum(v) AS v FROM rb GROUP BY k;
+CREATE TABLE rb_counts WITH (velostream.continuous) AS
+SELECT k, count(*) AS n FROM rb GROUP BY k;
 CREATE TABLE rb_state WITH (velostream.continuous) AS
 SELECT k, avg(v) AS a, max(v) AS m FROM rb GROUP BY k HAVING count(*) > 3;
 CREATE TABLE rb_rows WITH (velostream.continuous) AS
@@ -49,9 +51,10 @@ CALL check_all();
 ALTER SYSTEM SET velostream.enabled = off;
 SELECT pg_reload_conf();
 SELECT pg_sleep(0.2);
-SELECT velostream.rebuild('rb_groups'), velostream.rebuild('rb_rows');
+SELECT velostream.rebuild('rb_groups'), velostream.rebuild('rb_counts'), velostream.rebuild('rb_rows');
 DELETE FROM rb WHERE k = 1 AND id > 50;
 SELECT count(*) > 0 FROM velostream.process('rb_groups', batch_rows => 7);
+SELECT count(*) > 0 FROM velostream.process('rb_counts', batch_rows => 7);
 SELECT count(*) > 0 FROM velostream.process('rb_rows', batch_rows => 7);
 ALTER SYSTEM RESET velostream.enabled;
 SELECT pg_reload_conf();

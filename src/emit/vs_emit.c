@@ -64,15 +64,22 @@ keep_row(VsRun *run, ItemPointer tid)
 		*byte |= bit;
 }
 
+bool
+vs_emit_is_void(VsBatch *batch, ItemPointer tid)
+{
+	uint8		bit;
+	uint8	   *byte = kept_byte(batch, tid, &bit);
+
+	return byte && !(*byte & bit);
+}
+
 /* Delete a row of the output, unless it was kept or is new. */
 static void
 sweep_row(VsTarget *target, void *arg)
 {
 	VsRun	   *run = arg;
-	uint8		bit;
-	uint8	   *byte = kept_byte(run->batch, &target->oldslot->tts_tid, &bit);
 
-	if (byte && !(*byte & bit))
+	if (vs_emit_is_void(run->batch, &target->oldslot->tts_tid))
 		delete_scanned(target, arg);
 }
 

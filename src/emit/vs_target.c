@@ -28,9 +28,6 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-/* A page with less free space than this is pruned before an update. */
-#define PRUNE_FREE_SPACE	(BLCKSZ / 8)
-
 static void open_executor(VsTarget *target, Snapshot snapshot);
 static void defer_no_trigger(TriggerDesc *triggers);
 static void prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locator);
@@ -44,8 +41,10 @@ vs_target_begin(Oid relid, int ncolumns, List *lookup, bool image,
 				Oid locator, Snapshot snapshot)
 {
 	VsTarget   *target = palloc0(sizeof(VsTarget));
+	Size		usage;
 
 	target->rel = table_open(relid, RowExclusiveLock);
+	usage = RelationGetTargetPageUsage(target->rel, HEAP_DEFAULT_FILLFACTOR);
 	target->ncolumns = ncolumns;
 	if (RelationGetNumberOfAttributes(target->rel) < ncolumns)
 		elog(ERROR, "relation \"%s\" has fewer than %d columns",
@@ -55,6 +54,9 @@ vs_target_begin(Oid relid, int ncolumns, List *lookup, bool image,
 	target->oldslot = table_slot_create(target->rel, NULL);
 	prepare_lookup(target, lookup, image, locator);
 	prepare_defaults(target);
+	target->pruned = InvalidBlockNumber;
+	target->min_free_space = BLCKSZ / 8 +
+		(usage <= BLCKSZ / 2 ? usage : 0);
 
 	/*
 	 * our copy of the triggers: the guard, which is on each output, is not in
@@ -254,18 +256,26 @@ fill_user_columns(VsTarget *target, bool update)
 /*
  * Give a page that is nearly full the chance to get rid of dead versions, as
  * any scan would: rows that are found by TID alone would otherwise never meet
- * it, their pages stay full, and no update could be HOT.  (PostgreSQL's own
- * threshold follows the fill factor, which is low here so that this is rare.)
+ * it, their pages stay full, and no update could be HOT.
+ *
+ * Rows come in the order of their pages, more or less, so it is enough to look
+ * when another page begins, and to have room then for a new version of all
+ * rows that the fill factor admits.  (PostgreSQL's own threshold is what the
+ * fill factor leaves free: with a low one, pages would be pruned all the time.)
  */
 void
 vs_target_prune(VsTarget *target, ItemPointer tid)
 {
+	BlockNumber block = ItemPointerGetBlockNumber(tid);
 	Buffer		buffer;
 
+	if (block == target->pruned)
+		return;
+	target->pruned = block;
 	ExecClearTuple(target->oldslot);	/* its pin would be in the way */
-	buffer = ReadBuffer(target->rel, ItemPointerGetBlockNumber(tid));
+	buffer = ReadBuffer(target->rel, block);
 	/* as in heap_page_prune_opt, a look without lock will do */
-	if (PageGetHeapFreeSpace(BufferGetPage(buffer)) < PRUNE_FREE_SPACE)
+	if (PageGetHeapFreeSpace(BufferGetPage(buffer)) < target->min_free_space)
 		heap_page_prune_opt(target->rel, buffer);
 	ReleaseBuffer(buffer);
 }

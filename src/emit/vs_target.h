@@ -32,6 +32,9 @@ typedef struct VsTarget
 								 * set by the caller */
 	TupleTableSlot *oldslot;	/* the row found by fetch or find */
 
+	BlockNumber pruned;			/* the page that was pruned last, if need be */
+	Size		min_free_space; /* pages with less are pruned */
+
 	/* lookup */
 	Relation	locator;		/* index on the hash of the columns, or NULL */
 	int			nlookup;

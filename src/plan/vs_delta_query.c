@@ -40,6 +40,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 static Query *groups_query(VsPlan *plan, bool change);
 static Query *rows_query(VsPlan *plan, bool change);
@@ -47,6 +48,9 @@ static void leave_out_dead(Query *query);
 static Query *recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys);
 static Expr *add_weight(Query *query);
 static List *add_partial(List *tlist, Aggref *aggref, Expr *weight, int sign);
+static bool cannot_be_null(Query *query, VsAgg *agg);
+static List *add_zero(List *tlist);
+static AttrNumber source_column(Query *query, Expr *expr, Oid *relid);
 static Expr *hide_column(Expr *expr);
 static PlannedStmt *plan_over_delta(VsPlan *plan, Query *query, bool change);
 static void check_leaves(VsPlan *plan, PlannedStmt *stmt);
@@ -135,6 +139,22 @@ vs_make_count(void)
 	return count;
 }
 
+/* Where the rows are counted anyway: count those without a value, not the others. */
+void
+vs_count_nulls(VsAgg *agg)
+{
+	TargetEntry *tle = linitial_node(TargetEntry, agg->partial_sum->args);
+	NullTest   *test = makeNode(NullTest);
+
+	Assert(agg->partial_sum->aggfilter == NULL);
+	test->arg = copyObject(tle->expr);
+	test->nulltesttype = IS_NULL;
+	test->location = -1;
+	agg->partial_count = vs_make_count();
+	agg->partial_count->aggfilter = (Expr *) test;
+	agg->count_nulls = true;
+}
+
 /* Keys and partial aggregates; change: of the rows that came and that went. */
 static Query *
 groups_query(VsPlan *plan, bool change)
@@ -165,7 +185,10 @@ groups_query(VsPlan *plan, bool change)
 			else
 			{
 				tlist = add_partial(tlist, agg->partial_sum, weight, sign);
-				tlist = add_partial(tlist, agg->partial_count, weight, sign);
+				if (agg->count_nulls && !change && cannot_be_null(plan->query, agg))
+					tlist = add_zero(tlist);
+				else
+					tlist = add_partial(tlist, agg->partial_count, weight, sign);
 			}
 		}
 	}
@@ -175,6 +198,42 @@ groups_query(VsPlan *plan, bool change)
 		tlist = sort_by_hash(plan, query, tlist);
 	query->targetList = tlist;
 	return query;
+}
+
+/*
+ * Is the argument of a sum a column of the source that has no NULL?  Rows that
+ * the batch's snapshot sees keep to the constraints that are there; those that
+ * went may be older.  (A child of an inheritance parent may allow NULL.)
+ */
+static bool
+cannot_be_null(Query *query, VsAgg *agg)
+{
+	TargetEntry *tle = linitial_node(TargetEntry, agg->partial_sum->args);
+	RangeTblEntry *rte = vs_query_source_rte(query, NULL);
+	Oid			relid = InvalidOid;
+	AttrNumber	attno = source_column(query, tle->expr, &relid);
+	HeapTuple	tuple;
+	bool		result;
+
+	while (rte->rtekind == RTE_SUBQUERY)
+		rte = vs_query_source_rte(rte->subquery, NULL);
+	if (attno <= 0 || (rte->inh && rte->relkind != RELKIND_PARTITIONED_TABLE && has_subclass(rte->relid)))
+		return false;
+	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attno));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for attribute %d of relation %u", attno, relid);
+	result = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static List *
+add_zero(List *tlist)
+{
+	Const	   *zero = makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(0),
+								 false, FLOAT8PASSBYVAL);
+
+	return lappend(tlist, makeTargetEntry((Expr *) zero, list_length(tlist) + 1, NULL, false));
 }
 
 /*
@@ -507,6 +566,8 @@ retype_outer_vars(Plan *plan)
 		Var		   *var = (Var *) lfirst_node(TargetEntry, lc)->expr;
 		TargetEntry *outer;
 
+		if (IsA(var, Const))
+			continue;
 		if (!IsA(var, Var) || var->varno != OUTER_VAR)
 			elog(ERROR, "unexpected expression in a Sort");
 		outer = get_tle_by_resno(plan->lefttree->targetlist, var->varattno);

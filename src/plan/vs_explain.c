@@ -150,6 +150,9 @@ explain_groups(Explain *explain)
 	}
 	if (plan->state_in_output)
 		say(explain, "State: the output itself");
+	else if (plan->state_sparse && OidIsValid(plan->entry.state))
+		say(explain, "State: the output itself; for groups with NULLs in a sum, velostream.%s",
+			quote_identifier(get_rel_name(plan->entry.state)));
 	else if (OidIsValid(plan->entry.state))
 		say(explain, "State: velostream.%s", quote_identifier(get_rel_name(plan->entry.state)));
 }

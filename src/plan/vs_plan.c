@@ -637,6 +637,8 @@ describe_aggregates(VsPlan *plan)
 							get_func_name(aggref->aggfnoid)),
 					 errdetail("%s", _(why_not))));
 		plan->aggs[foreach_current_index(lc)] = agg;
+		if (counted && agg->partial_sum && agg->partial_sum->aggfilter == NULL)
+			vs_count_nulls(agg);
 		/* serialized sums cannot always be subtracted: their scale may shrink */
 		if (plan->entry.mode == VS_SOURCE_CHANGES &&
 			(agg->retract != VS_RETRACT_SUBTRACT || agg->transtype == INTERNALOID))
@@ -646,7 +648,10 @@ describe_aggregates(VsPlan *plan)
 	{
 		/* one value each for the sums of integers: slower, but narrower */
 		for (int i = 0; i < plan->naggs; i++)
+		{
 			plan->aggs[i]->partial_sum = plan->aggs[i]->partial_count = NULL;
+			plan->aggs[i]->count_nulls = false;
+		}
 		if (!place_partials(plan))
 			ereport(ERROR,
 					(errcode(ERRCODE_TOO_MANY_COLUMNS),
@@ -676,6 +681,11 @@ place_partials(VsPlan *plan)
 /*
  * Lay out the group tuple, and see whether the output alone can give it back:
  * then no state table is needed and a change writes one row instead of two.
+ *
+ * To take values out of a sum of integers one has to know how many there are,
+ * for the sum of none is NULL.  But in a group in which no value is NULL they
+ * are as many as rows, so where the output shows count(*), the state table has
+ * only the groups in which some value is.
  */
 static void
 describe_group_tuple(VsPlan *plan)
@@ -683,6 +693,7 @@ describe_group_tuple(VsPlan *plan)
 	int			natts = plan->nkeys + plan->naggs;
 	Aggref	   *count = vs_make_count();
 	bool		in_output;
+	bool		sparse = false;
 
 	plan->groupdesc = CreateTemplateTupleDesc(natts);
 	plan->group_output_attno = palloc0(sizeof(AttrNumber) * Max(natts, 1));
@@ -715,10 +726,17 @@ describe_group_tuple(VsPlan *plan)
 			if (equal(agg->aggref, count))
 				plan->shown_count = i;
 		}
+		else if (agg->counted_sum && agg->aggref->aggfilter == NULL &&
+				 tle != NULL && !tle->resjunk)
+		{
+			plan->group_output_attno[att] = tle->resno;
+			sparse = true;
+		}
 		else
 			in_output = false;
 	}
-	plan->state_in_output = in_output;
+	plan->state_in_output = in_output && !sparse;
+	plan->state_sparse = in_output && sparse && plan->nkeys > 0 && plan->shown_count >= 0;
 }
 
 /* The expressions that make an output row from keys and final values. */

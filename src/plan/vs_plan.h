@@ -85,8 +85,10 @@ typedef struct VsPlan
 	TupleDesc	groupdesc;
 	bool		state_in_output;	/* all of it can be read back from the
 									 * output; no state table */
-	AttrNumber *group_output_attno; /* then: output column of each group
-									 * column */
+	bool		state_sparse;	/* most of it can: the state table has rows
+								 * for the other groups only */
+	AttrNumber *group_output_attno; /* in both cases: output column of each
+									 * group column */
 
 	/*
 	 * Output row from keys and final values: Vars of varno 1, attno 1 ..

@@ -46,10 +46,14 @@ static MergeGroup *load_group(VsRun *run, TupleTableSlot *slot);
 static bool load_from_cache(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls);
 static bool load_from_tables(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls);
 static Datum inline_value(Datum value, int16 typlen);
-static Datum delta_value(VsRun *run, int i, int column, const Datum *values,
+static bool find_in_output(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls);
+static void read_state_row(VsRun *run, MergeGroup *group);
+static void read_output_row(VsRun *run, MergeGroup *group);
+static Datum delta_value(VsRun *run, int i, int column, int64 rows, const Datum *values,
 						 const bool *nulls, bool *null);
 static void combine_inserts(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls);
 static bool combine_changes(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls);
+static int64 rows_counted(VsRun *run, const Datum *values);
 static int64 group_count(VsRun *run, MergeGroup *group);
 static void write_group(VsRun *run, MergeGroup *group);
 static void delete_group(VsRun *run, MergeGroup *group);
@@ -57,6 +61,7 @@ static bool make_output_row(VsRun *run, const Datum *values, const bool *nulls,
 							Datum **row, bool **row_nulls);
 static void write_output_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row_nulls);
 static void write_stream_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row_nulls);
+static bool in_output(VsRun *run, MergeGroup *group);
 static void write_state_row(VsRun *run, MergeGroup *group);
 static void put_aside(VsRun *run, MergeGroup *group);
 static void recompute(VsRun *run, VsTouched *touched);
@@ -229,38 +234,93 @@ inline_value(Datum value, int16 typlen)
 	return PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(value)));
 }
 
-/* Look a group up in the state table, or in the output if that is the state. */
+/*
+ * Look a group up in the state table, and where that need not have it, in the
+ * output.
+ */
 static bool
 load_from_tables(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls)
 {
 	VsPlan	   *plan = run->plan;
-	VsTarget   *from = run->state ? run->state : run->output;
 
-	if (!vs_target_find(from, group->hash, keys, nulls))
-		return false;
-	for (int i = 0; i < plan->groupdesc->natts; i++)
+	if (run->state && vs_target_find(run->state, group->hash, keys, nulls))
 	{
-		AttrNumber	att = run->state ? i + 1 : plan->group_output_attno[i];
-		Datum		value = slot_getattr(from->oldslot, att, &group->nulls[i]);
+		read_state_row(run, group);
+		if (plan->entry.kind == VS_KIND_TABLE)
+			(void) find_in_output(run, group, keys, nulls);
+		return true;
+	}
+	if (run->state && !plan->state_sparse)
+		return false;
+	if (!find_in_output(run, group, keys, nulls))
+		return false;
+
+	/* a rebuild has not come to it: it is from before */
+	if (run->batch->kept && vs_emit_is_void(run->batch, &group->output_tid))
+		return false;
+	read_output_row(run, group);
+	return true;
+}
+
+/* Look for a group's row in the output. */
+static bool
+find_in_output(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls)
+{
+	if (!vs_target_find(run->output, group->hash, keys, nulls))
+		return false;
+	group->output_tid = run->output->oldslot->tts_tid;
+	return true;
+}
+
+static void
+read_state_row(VsRun *run, MergeGroup *group)
+{
+	TupleDesc	desc = run->plan->groupdesc;
+
+	group->state_tid = run->state->oldslot->tts_tid;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i);
+		Datum		value = slot_getattr(run->state->oldslot, i + 1, &group->nulls[i]);
 
 		if (!group->nulls[i])
-		{
-			Form_pg_attribute attr = TupleDescAttr(plan->groupdesc, i);
+			group->values[i] = datumCopy(value, attr->attbyval, attr->attlen);
+	}
+}
 
+/*
+ * Make a group of its row in the output.  A sum has as many values as there
+ * are rows: else it would have a row in the state table.
+ */
+static void
+read_output_row(VsRun *run, MergeGroup *group)
+{
+	VsPlan	   *plan = run->plan;
+	TupleTableSlot *slot = run->output->oldslot;
+
+	for (int i = 0; i < plan->groupdesc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(plan->groupdesc, i);
+		Datum		value = slot_getattr(slot, plan->group_output_attno[i], &group->nulls[i]);
+
+		if (i >= plan->nkeys && plan->aggs[i - plan->nkeys]->counted_sum)
+		{
+			int			count = plan->group_output_attno[plan->nkeys + plan->shown_count];
+			bool		null;
+
+			if (group->nulls[i])
+				ereport(ERROR,
+						(errcode(ERRCODE_DATA_CORRUPTED),
+						 errmsg("the state of a group of continuous query \"%s\" is missing",
+								RelationGetRelationName(run->output->rel)),
+						 errhint("Run velostream.rebuild('%s'), and check that nothing but velostream wrote to its tables.",
+								 RelationGetRelationName(run->output->rel))));
+			group->values[i] = vs_agg_join(value, false, slot_getattr(slot, count, &null));
+		}
+		else if (!group->nulls[i])
 			group->values[i] = datumCopy(inline_value(value, attr->attlen),
 										 attr->attbyval, attr->attlen);
-		}
 	}
-	if (!run->state)
-		group->output_tid = from->oldslot->tts_tid;
-	else
-	{
-		group->state_tid = from->oldslot->tts_tid;
-		if (plan->entry.kind == VS_KIND_TABLE &&
-			vs_target_find(run->output, group->hash, keys, nulls))
-			group->output_tid = run->output->oldslot->tts_tid;
-	}
-	return true;
 }
 
 /* ----------
@@ -273,12 +333,13 @@ static void
 combine_inserts(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls)
 {
 	VsPlan	   *plan = run->plan;
+	int64		rows = rows_counted(run, values);
 
 	for (int i = 0; i < plan->naggs; i++)
 	{
 		int			att = plan->nkeys + i;
 		bool		null;
-		Datum		value = delta_value(run, i, plan->delta_column[i], values, nulls, &null);
+		Datum		value = delta_value(run, i, plan->delta_column[i], rows, values, nulls, &null);
 
 		if (group->found)
 			value = vs_agg_combine(run->aggs, plan->aggs[i],
@@ -291,17 +352,30 @@ combine_inserts(VsRun *run, MergeGroup *group, const Datum *values, const bool *
 	group->changed = plan->shown_count >= 0 && !plan->single_group;
 }
 
+/* Rows of a group in a row of the insert plan, where they are counted. */
+static int64
+rows_counted(VsRun *run, const Datum *values)
+{
+	VsPlan	   *plan = run->plan;
+
+	return plan->count_agg < 0 ? 0 :
+		DatumGetInt64(values[plan->delta_column[plan->count_agg]]);
+}
+
 /*
  * The transition value of an aggregate in a row of a delta plan, from its
- * column(s): one that may be kept.
+ * column(s): one that may be kept.  "rows" is how many rows it is made of.
  */
 static Datum
-delta_value(VsRun *run, int i, int column, const Datum *values, const bool *nulls,
-			bool *null)
+delta_value(VsRun *run, int i, int column, int64 rows, const Datum *values,
+			const bool *nulls, bool *null)
 {
 	VsAgg	   *agg = run->plan->aggs[i];
 
 	*null = false;
+	if (agg->count_nulls)
+		return vs_agg_join(values[column], nulls[column],
+						   Int64GetDatum(rows - DatumGetInt64(values[column + 1])));
 	if (agg->partial_sum)
 		return vs_agg_join(values[column], nulls[column], values[column + 1]);
 	*null = nulls[column];
@@ -339,12 +413,12 @@ combine_changes(VsRun *run, MergeGroup *group, const Datum *values, const bool *
 		null = group->nulls[att];
 		if (came > 0)
 		{
-			delta = delta_value(run, i, 2 * first, values, nulls, &deltanull);
+			delta = delta_value(run, i, 2 * first, came, values, nulls, &deltanull);
 			value = vs_agg_combine(run->aggs, agg, value, null, delta, deltanull, &null);
 		}
 		if (went > 0)
 		{
-			delta = delta_value(run, i, first + next, values, nulls, &deltanull);
+			delta = delta_value(run, i, first + next, went, values, nulls, &deltanull);
 			if (!vs_agg_retract(run->aggs, agg, value, null, delta, deltanull, &value, &null))
 				complete = false;
 		}
@@ -499,12 +573,35 @@ write_stream_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row
 		vs_emit_delete(run, NULL, old, old_nulls);
 }
 
+/* Can the output alone give this group back?  See read_output_row. */
+static bool
+in_output(VsRun *run, MergeGroup *group)
+{
+	VsPlan	   *plan = run->plan;
+
+	for (int i = 0; i < plan->naggs; i++)
+	{
+		if (plan->aggs[i]->counted_sum &&
+			vs_agg_sum_count(group->values[plan->nkeys + i]) != group_count(run, group))
+			return false;
+	}
+	return true;
+}
+
+/* Bring the state table's row of a group in line, if the group needs one. */
 static void
 write_state_row(VsRun *run, MergeGroup *group)
 {
 	VsTarget   *state = run->state;
 	int			natts = run->plan->groupdesc->natts;
 
+	if (run->plan->state_sparse && in_output(run, group))
+	{
+		if (ItemPointerIsValid(&group->state_tid))
+			vs_target_delete(state, &group->state_tid);
+		ItemPointerSetInvalid(&group->state_tid);
+		return;
+	}
 	if (ItemPointerIsValid(&group->state_tid))
 		vs_target_prune(state, &group->state_tid);
 	ExecClearTuple(state->slot);
@@ -597,15 +694,18 @@ replace_group(VsRun *run, TupleTableSlot *slot)
 {
 	VsPlan	   *plan = run->plan;
 	MergeGroup *group;
+	int64		rows;
 
 	slot_getallattrs(slot);
 	group = load_group(run, slot);
+	rows = rows_counted(run, slot->tts_values + plan->nkeys);
 	for (int i = 0; i < plan->naggs; i++)
 	{
 		int			att = plan->nkeys + i;
 
-		group->values[att] = delta_value(run, i, plan->nkeys + plan->delta_column[i],
-										 slot->tts_values, slot->tts_isnull,
+		group->values[att] = delta_value(run, i, plan->delta_column[i], rows,
+										 slot->tts_values + plan->nkeys,
+										 slot->tts_isnull + plan->nkeys,
 										 &group->nulls[att]);
 	}
 	write_group(run, group);

@@ -83,6 +83,9 @@ extern void vs_emit_update(VsRun *run, ItemPointer tid, const Datum *values, con
 																									 * the old row (tables) */
 extern void vs_emit_replace(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);
 extern void vs_emit_reset(VsRun *run);	/* everything the output holds is void */
+extern bool vs_emit_is_void(VsBatch *batch, ItemPointer tid);	/* in a rebuild: a row
+																 * from before that was
+																 * not yet met */
 extern void vs_emit_sweep(VsRun *run);	/* rows that a rebuild did not keep go */
 extern void vs_emit_delete(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);
 

@@ -39,9 +39,18 @@ typedef struct VsAgg
 	 * Where not NULL, these two run over the delta in the place of "partial":
 	 * the sum and the count of its values cost a fraction of an array that is
 	 * updated for each row.  vs_agg_join makes the transition value of them.
+	 * With count_nulls, partial_count counts the rows that have no value: a
+	 * test of a column is cheaper than a call, and most have one.
 	 */
 	Aggref	   *partial_sum;
 	Aggref	   *partial_count;
+	bool		count_nulls;
+
+	/*
+	 * The transition value is {count, sum} for the sake of retraction only:
+	 * the result is the sum, or NULL where the count is 0.
+	 */
+	bool		counted_sum;
 	Oid			transtype;		/* resolved transition type of "partial" */
 	Oid			storetype;		/* what is stored and what the partial plan
 								 * delivers: transtype, or bytea if serialized */
@@ -67,6 +76,7 @@ extern void vs_agg_end(VsAggContext *cxt);
 
 /* Frees all that results of the calls below rest on. Call once per group (or few). */
 extern void vs_agg_reset(VsAggContext *cxt);
+extern int64 vs_agg_sum_count(Datum state);
 extern Datum vs_agg_join(Datum sum, bool sumnull, Datum count);
 extern Datum vs_agg_initial(VsAggContext *cxt, VsAgg *agg, bool *isnull);
 extern Datum vs_agg_combine(VsAggContext *cxt, VsAgg *agg, Datum state, bool statenull,

@@ -100,6 +100,13 @@ static TimestampTz loaded_at = 0;
 static int64 load_duration = 0; /* us */
 static Oid	extension = InvalidOid; /* as found first */
 
+/*
+ * Our own transactions after which nobody needs the WAL flushed at once, and
+ * whether the current one is such: all but batches that another query reads.
+ */
+static uint64 quiet_commits = 0;
+static bool quiet;
+
 static TimestampTz next_time = 0;	/* something to do then; 0: nothing */
 static TimestampTz idle_at = 0;
 static uint64 idle_xids = 0;	/* foreign_xids() at the last idle move */
@@ -125,6 +132,7 @@ static int	compare_overdue(const ListCell *a, const ListCell *b);
 static bool run_query(VsWorkQuery *query, TimestampTz now);
 static void batch_work(void *arg);
 static void batch_context(void *arg);
+static bool is_source(Oid relid);
 static bool stops_query(const ErrorData *edata);
 static void stop_work(void *arg);
 static void move_idle(TimestampTz now);
@@ -142,6 +150,16 @@ vs_schedule_init(void)
 										 ALLOCSET_DEFAULT_SIZES);
 	horizon_xmin = InvalidFullTransactionId;
 	CacheRegisterRelcacheCallback(invalidated, (Datum) 0);
+}
+
+/*
+ * How many transactions of ours have committed that need not be flushed.  A
+ * crash takes them back, and the next batch does their work again.
+ */
+uint64
+vs_schedule_quiet_commits(void)
+{
+	return quiet_commits;
 }
 
 /* No query that could be due? */
@@ -255,16 +273,21 @@ run_in_transaction(WorkFunction work, void *arg, ErrorData **edata)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	volatile bool ok = false;
+	volatile bool wrote = false;
 
 	*edata = NULL;
 	PG_TRY();
 	{
+		quiet = true;
 		SetCurrentStatementStartTimestamp();
 		StartTransactionCommand();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		work(arg);
 		PopActiveSnapshot();
+		wrote = TransactionIdIsValid(GetTopTransactionIdIfAny());
 		CommitTransactionCommand();
+		if (wrote && quiet)
+			quiet_commits++;
 		ok = true;
 	}
 	PG_CATCH();
@@ -770,6 +793,7 @@ batch_work(void *arg)
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 	options.immediate_flush = work->query->requested;
+	quiet = !is_source(work->query->output);
 	vs_batch_run(work->query->output, &options, &work->result);
 	if (work->result.skipped)
 		vs_context_no_answer(work->query->cxt);
@@ -780,6 +804,28 @@ static void
 batch_context(void *arg)
 {
 	errcontext("batch of continuous query \"%s\"", ((BatchWork *) arg)->name);
+}
+
+/* Does a query read this relation, as far as this worker knows? */
+static bool
+is_source(Oid relid)
+{
+	HASH_SEQ_STATUS seq;
+	VsWorkQuery *query;
+
+	hash_seq_init(&seq, queries);
+	while ((query = hash_seq_search(&seq)) != NULL)
+	{
+		for (int i = 0; query->valid && i < query->row.frontier.nsources; i++)
+		{
+			if (query->row.frontier.sources[i].relid == relid)
+			{
+				hash_seq_term(&seq);
+				return true;
+			}
+		}
+	}
+	return false;
 }
 
 /* Errors that say nothing about the query do not stop it. */

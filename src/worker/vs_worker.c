@@ -52,18 +52,19 @@ static bool polling = false;
 static TimestampTz last_fruitless = 0;
 static XLogRecPtr last_start = InvalidXLogRecPtr;
 
-/* WAL that others have not flushed yet. */
+/*
+ * Transactions of others that have ended, as noted last, and how far WAL has to
+ * be flushed until all that they wrote can be read; 0: it is.
+ */
+static uint64 completions = 0;
 static TimestampTz unflushed_since = 0;
 static XLogRecPtr unflushed_upto = InvalidXLogRecPtr;
-
-/* Transactions that had ended before the pass, and when all was flushed. */
-static uint64 completions = 0;
-static uint64 flushed_completions = 0;
 
 static void settle(void);
 static void check_orders(void);
 static void pace(XLogRecPtr start);
-static long flush_timeout(XLogRecPtr start, TimestampTz now);
+static void note_completions(uint64 count, XLogRecPtr start);
+static long flush_timeout(TimestampTz now);
 
 /* The entry point of a worker: its database is in the slot that the launcher prepared. */
 void
@@ -86,19 +87,20 @@ velostream_worker_main(Datum arg)
 	for (;;)
 	{
 		XLogRecPtr	start;
+		uint64		count;
 
 		ResetLatch(MyLatch);
 		check_orders();
 
 		vs_watch(VS_WATCH_AWAKE);
-		completions = vs_xact_completion_count();
+		count = vs_xact_completion_count() - vs_schedule_quiet_commits();
 		pg_read_barrier();
 		start = GetXLogInsertRecPtr();
+		note_completions(count, start);
 		if (vs_schedule_pass(start))
 		{
 			polling = false;
 			last_fruitless = 0;
-			unflushed_since = 0;
 		}
 		else
 			pace(start);
@@ -179,7 +181,7 @@ pace(XLogRecPtr start)
 		vs_watch(VS_WATCH_ARMED);
 		polling = false;
 	}
-	else if ((flush = flush_timeout(start, now)) == 0)
+	else if ((flush = flush_timeout(now)) == 0)
 		return;
 	else if (polling || flush > 0)
 		timeout = Min(timeout, flush > 0 ? Min(flush, POLL_INTERVAL) : POLL_INTERVAL);
@@ -198,25 +200,33 @@ pace(XLogRecPtr start)
 }
 
 /*
- * Is WAL up to "start" flushed, so that the pass has seen all of it, or as
- * much as matters?  Then -1.  If not: how long to wait for others to flush it, or 0 after having
- * done so.
+ * "count" transactions of others had ended before the WAL ended at "start".
+ * As long as earlier ones wait to be flushed, later ones are left for then.
+ */
+static void
+note_completions(uint64 count, XLogRecPtr start)
+{
+	if (unflushed_since != 0 && vs_hints_flushed(unflushed_upto))
+		unflushed_since = 0;
+	if (unflushed_since != 0 || count == completions)
+		return;
+	completions = count;
+	if (vs_hints_flushed(start))
+		return;
+	unflushed_since = GetCurrentTimestamp();
+	unflushed_upto = start;
+}
+
+/*
+ * Is the WAL flushed of the transactions that were noted, so that the pass has
+ * seen all of them?  Then -1.  If not: how long to wait for others to flush
+ * it, or 0 after having done so.
  */
 static long
-flush_timeout(XLogRecPtr start, TimestampTz now)
+flush_timeout(TimestampTz now)
 {
-	if (vs_hints_flushed(start))
-		flushed_completions = completions;
-	if (vs_schedule_idle() || completions == flushed_completions)
-	{
-		unflushed_since = 0;
+	if (vs_schedule_idle() || unflushed_since == 0)
 		return -1;
-	}
-	if (unflushed_since == 0 || vs_hints_flushed(unflushed_upto))
-	{
-		unflushed_since = now;
-		unflushed_upto = start;
-	}
 	if (TimestampDifferenceExceeds(unflushed_since, now, vs_flush_delay))
 	{
 		vs_hints_flush(unflushed_upto);

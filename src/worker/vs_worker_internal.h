@@ -133,6 +133,7 @@ extern void vs_launcher_hooks(void);
 extern bool vs_schedule_pass(XLogRecPtr start);
 extern long vs_schedule_timeout(TimestampTz now);
 extern bool vs_schedule_idle(void);
+extern uint64 vs_schedule_quiet_commits(void);
 extern void vs_schedule_init(void);
 
 /* looked up by name */
