@@ -16,11 +16,11 @@ my $file = "$ENV{BENCH_DATA}/orders.copy";
 # One measurement: (CPU of our processes, CPU of the plain SELECT).
 sub measure
 {
-	my ($load) = @_;
+	my ($load, $null) = @_;
 	database('bench');
 	my $writer = session('bench');
 	my $reader = session('bench');
-	$writer->run('CREATE TABLE orders (order_id bigint, customer_id int, amount int, qty int)');
+	$writer->run("CREATE TABLE orders (order_id bigint $null, customer_id int $null, amount int $null, qty int $null)");
 	$writer->run("CREATE TABLE totals WITH (velostream.continuous) AS $query");
 	my $rows = "SELECT i, i % 1000, 150 + i % 100, i % 7 FROM generate_series(1, $batch) i";
 	$writer->run("COPY ($rows) TO '$file'");
@@ -43,17 +43,18 @@ sub measure
 	return ($ours, $plain);
 }
 
-foreach my $case ([ 'COPY', 1.3 ], [ 'INSERT ... SELECT', 2 ])
+foreach my $case ([ 'COPY', 'NOT NULL', 1.3 ], [ 'COPY', 'NULL', 1.3 ], [ 'INSERT ... SELECT', 'NOT NULL', 2 ])
 {
-	my ($load, $target) = @$case;
+	my ($load, $null, $target) = @$case;
 	my (@ours, @plain, @ratio);
 	foreach (1 .. repeats())
 	{
-		my ($ours, $plain) = measure($load);
+		my ($ours, $plain) = measure($load, $null);
 		push @ours, $ours;
 		push @plain, $plain;
 		push @ratio, $ours / $plain;
 	}
-	row(sprintf('CPU for %d x %d rows by %s, 1000 groups; against one plain SELECT', $batches, $batch, $load),
+	row(sprintf('CPU for %d x %d rows by %s, columns %s, 1000 groups; against one plain SELECT',
+			$batches, $batch, $load, $null),
 		ms(median(@ours)), ms(median(@plain)), ratio(median(@ratio)), "at most $target x", median(@ratio) <= $target);
 }

@@ -55,8 +55,7 @@ vs_target_begin(Oid relid, int ncolumns, List *lookup, bool image,
 	prepare_lookup(target, lookup, image, locator);
 	prepare_defaults(target);
 	target->pruned = InvalidBlockNumber;
-	target->min_free_space = BLCKSZ / 8 +
-		(usage <= BLCKSZ / 2 ? usage : 0);
+	target->min_free_space = usage <= BLCKSZ / 2 ? usage + usage / 8 : BLCKSZ / 8;
 
 	/*
 	 * our copy of the triggers: the guard, which is on each output, is not in

@@ -682,10 +682,10 @@ place_partials(VsPlan *plan)
  * Lay out the group tuple, and see whether the output alone can give it back:
  * then no state table is needed and a change writes one row instead of two.
  *
- * To take values out of a sum of integers one has to know how many there are,
- * for the sum of none is NULL.  But in a group in which no value is NULL they
- * are as many as rows, so where the output shows count(*), the state table has
- * only the groups in which some value is.
+ * For a sum or an average of integers one has to know how many there are.  But
+ * in a group in which no value is NULL they are as many as rows, so where the
+ * output shows count(*), the state table has only the other groups (see
+ * state/vs_agg_pair.c).
  */
 static void
 describe_group_tuple(VsPlan *plan)
@@ -726,7 +726,7 @@ describe_group_tuple(VsPlan *plan)
 			if (equal(agg->aggref, count))
 				plan->shown_count = i;
 		}
-		else if (agg->counted_sum && agg->aggref->aggfilter == NULL &&
+		else if (agg->shown != VS_SHOWN_NOT && agg->aggref->aggfilter == NULL &&
 				 tle != NULL && !tle->resjunk)
 		{
 			plan->group_output_attno[att] = tle->resno;

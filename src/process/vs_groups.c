@@ -289,8 +289,8 @@ read_state_row(VsRun *run, MergeGroup *group)
 }
 
 /*
- * Make a group of its row in the output.  A sum has as many values as there
- * are rows: else it would have a row in the state table.
+ * Make a group of its row in the output: it has none in the state table, see
+ * in_output.
  */
 static void
 read_output_row(VsRun *run, MergeGroup *group)
@@ -303,7 +303,7 @@ read_output_row(VsRun *run, MergeGroup *group)
 		Form_pg_attribute attr = TupleDescAttr(plan->groupdesc, i);
 		Datum		value = slot_getattr(slot, plan->group_output_attno[i], &group->nulls[i]);
 
-		if (i >= plan->nkeys && plan->aggs[i - plan->nkeys]->counted_sum)
+		if (i >= plan->nkeys && plan->aggs[i - plan->nkeys]->shown != VS_SHOWN_NOT)
 		{
 			int			count = plan->group_output_attno[plan->nkeys + plan->shown_count];
 			bool		null;
@@ -315,7 +315,8 @@ read_output_row(VsRun *run, MergeGroup *group)
 								RelationGetRelationName(run->output->rel)),
 						 errhint("Run velostream.rebuild('%s'), and check that nothing but velostream wrote to its tables.",
 								 RelationGetRelationName(run->output->rel))));
-			group->values[i] = vs_agg_join(value, false, slot_getattr(slot, count, &null));
+			group->values[i] = vs_agg_from_shown(plan->aggs[i - plan->nkeys], value,
+												 DatumGetInt64(slot_getattr(slot, count, &null)));
 		}
 		else if (!group->nulls[i])
 			group->values[i] = datumCopy(inline_value(value, attr->attlen),
@@ -573,16 +574,24 @@ write_stream_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row
 		vs_emit_delete(run, NULL, old, old_nulls);
 }
 
-/* Can the output alone give this group back?  See read_output_row. */
+/*
+ * Can the output alone give this group back?  See read_output_row.  The results
+ * are those that make_output_row has just computed.
+ */
 static bool
 in_output(VsRun *run, MergeGroup *group)
 {
 	VsPlan	   *plan = run->plan;
+	int64		rows = DatumGetInt64(group->values[plan->nkeys + plan->shown_count]);
+	TupleTableSlot *final = run->finalslot;
 
 	for (int i = 0; i < plan->naggs; i++)
 	{
-		if (plan->aggs[i]->counted_sum &&
-			vs_agg_sum_count(group->values[plan->nkeys + i]) != group_count(run, group))
+		int			att = plan->nkeys + i;
+
+		if (plan->aggs[i]->shown != VS_SHOWN_NOT &&
+			!vs_agg_is_shown(plan->aggs[i], group->values[att], final->tts_values[att],
+							 final->tts_isnull[att], rows))
 			return false;
 	}
 	return true;

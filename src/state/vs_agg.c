@@ -236,7 +236,7 @@ describe_catalog(Aggref *aggref, VsSourceMode mode, const char **why_not)
 		ReleaseSysCache(tuple);
 		tuple = aggregate_tuple(agg->partial->aggfnoid);
 		form = (Form_pg_aggregate) GETSTRUCT(tuple);
-		agg->counted_sum = true;
+		agg->shown = VS_SHOWN_SUM;
 		priv->finalfn = F_INT2INT4_SUM;
 		priv->initial = initial_text(tuple);
 	}
@@ -281,27 +281,8 @@ split_integer_sum(VsAgg *agg, Form_pg_aggregate form)
 	agg->partial_sum->aggtranstype = InvalidOid;
 	agg->partial_count = copyObject(agg->partial_sum);
 	agg->partial_count->aggfnoid = F_COUNT_ANY;
-}
-
-/* How many values a transition value {count, sum} is made of. */
-int64
-vs_agg_sum_count(Datum state)
-{
-	ArrayType  *array = DatumGetArrayTypeP(state);
-
-	return ((int64 *) ARR_DATA_PTR(array))[0];
-}
-
-/* The transition value {count, sum}, in CurrentMemoryContext. */
-Datum
-vs_agg_join(Datum sum, bool sumnull, Datum count)
-{
-	Datum		elements[2];
-
-	elements[0] = count;
-	elements[1] = sumnull ? Int64GetDatum(0) : sum;
-	return PointerGetDatum(construct_array(elements, 2, INT8OID, sizeof(int64),
-										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	if (priv->finalfn == F_INT8_AVG)
+		agg->shown = VS_SHOWN_AVERAGE;
 }
 
 /*

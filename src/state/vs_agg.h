@@ -26,6 +26,15 @@ typedef enum VsRetract
 								 * the current one */
 } VsRetract;
 
+/* Can the transition value be made from the result and the number of rows? */
+typedef enum VsShown
+{
+	VS_SHOWN_NOT,
+	VS_SHOWN_SUM,				/* {count, sum}, which is there for the sake
+								 * of retraction */
+	VS_SHOWN_AVERAGE			/* {count, sum} of an average of integers */
+} VsShown;
+
 typedef struct VsAgg
 {
 	Aggref	   *aggref;			/* as in the query */
@@ -46,11 +55,7 @@ typedef struct VsAgg
 	Aggref	   *partial_count;
 	bool		count_nulls;
 
-	/*
-	 * The transition value is {count, sum} for the sake of retraction only:
-	 * the result is the sum, or NULL where the count is 0.
-	 */
-	bool		counted_sum;
+	VsShown		shown;
 	Oid			transtype;		/* resolved transition type of "partial" */
 	Oid			storetype;		/* what is stored and what the partial plan
 								 * delivers: transtype, or bytea if serialized */
@@ -76,8 +81,12 @@ extern void vs_agg_end(VsAggContext *cxt);
 
 /* Frees all that results of the calls below rest on. Call once per group (or few). */
 extern void vs_agg_reset(VsAggContext *cxt);
-extern int64 vs_agg_sum_count(Datum state);
+
+/* vs_agg_pair.c; both are for aggregates whose "shown" is not VS_SHOWN_NOT */
 extern Datum vs_agg_join(Datum sum, bool sumnull, Datum count);
+extern bool vs_agg_is_shown(VsAgg *agg, Datum state, Datum result, bool resultnull, int64 rows);
+extern Datum vs_agg_from_shown(VsAgg *agg, Datum result, int64 rows);
+
 extern Datum vs_agg_initial(VsAggContext *cxt, VsAgg *agg, bool *isnull);
 extern Datum vs_agg_combine(VsAggContext *cxt, VsAgg *agg, Datum state, bool statenull,
 							Datum delta, bool deltanull, bool *isnull);
