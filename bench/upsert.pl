@@ -13,7 +13,7 @@ my $changed = scaled(200_000);
 database('bench');
 my $s = session('bench');
 $s->run("
-	CREATE TABLE events (grp int, v int);
+	CREATE TABLE events (grp int NOT NULL, v int NOT NULL);
 	INSERT INTO events SELECT i, i % 100 FROM generate_series(1, $groups) i;
 	CREATE TABLE totals WITH (velostream.continuous) AS
 		SELECT grp, count(*) AS n, sum(v) AS total FROM events GROUP BY grp;
