@@ -24,10 +24,12 @@ CREATE TABLE velostream.query (
 	on_error	"char" NOT NULL CHECK (on_error IN ('r', 'd', 's')),		--  6: VsOnError
 	status		"char" NOT NULL CHECK (status IN ('r', 'p', 's')),			--  7: VsStatus
 	with_data	boolean NOT NULL,		--  8: false: WITH NO DATA
-	error		text,					--  9: that stopped it; 9 to 12 are null while it runs
+	error		text,					--  9: that stopped it; 9 to 14 are null while it runs
 	error_sqlstate text,				-- 10
-	error_context text,					-- 11
-	stopped_at	timestamptz,			-- 12
+	error_detail text,					-- 11
+	error_hint	text,					-- 12
+	error_context text,					-- 13
+	stopped_at	timestamptz,			-- 14
 	PRIMARY KEY (output)
 ) USING heap;
 COMMENT ON TABLE velostream.query IS 'continuous queries: their objects and options; see the view velostream.queries';
@@ -214,6 +216,8 @@ CREATE FUNCTION velostream.contexts(
 	OUT retry_at timestamptz,
 	OUT sqlstate text,
 	OUT message text,
+	OUT detail text,
+	OUT hint text,
 	OUT context text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'velostream_contexts'
@@ -265,6 +269,8 @@ SELECT q.output AS query,
 	x.failures,
 	coalesce(x.message, q.error) AS last_error,
 	coalesce(x.sqlstate, q.error_sqlstate) AS sqlstate,
+	CASE WHEN x.message IS NULL THEN q.error_detail ELSE x.detail END AS error_detail,
+	CASE WHEN x.message IS NULL THEN q.error_hint ELSE x.hint END AS error_hint,
 	CASE WHEN x.message IS NULL THEN q.error_context ELSE x.context END AS error_context,
 	coalesce(x.failed_at, q.stopped_at) AS failed_at,
 	CASE WHEN q.status = 'r' THEN x.retry_at END AS retry_at
@@ -290,6 +296,8 @@ COMMENT ON COLUMN velostream.queries.lag IS 'age of the snapshot that the output
 COMMENT ON COLUMN velostream.queries.failures IS 'batches failed in a row';
 COMMENT ON COLUMN velostream.queries.last_error IS 'message of the last failure';
 COMMENT ON COLUMN velostream.queries.sqlstate IS 'SQLSTATE of the last failure';
+COMMENT ON COLUMN velostream.queries.error_detail IS 'detail of the last failure, if there was one';
+COMMENT ON COLUMN velostream.queries.error_hint IS 'hint of the last failure, if there was one';
 COMMENT ON COLUMN velostream.queries.error_context IS 'where the last failure happened';
 COMMENT ON COLUMN velostream.queries.failed_at IS 'when the last failure happened';
 COMMENT ON COLUMN velostream.queries.retry_at IS 'when the failed batch is tried again';
@@ -344,7 +352,7 @@ COMMENT ON COLUMN velostream.stat_queries.lag IS 'age of that snapshot';
 COMMENT ON COLUMN velostream.stat_queries.frontier_lsn IS 'how far the WAL was read';
 COMMENT ON COLUMN velostream.stat_queries.horizon_age IS 'number of transactions since the oldest that this query still has to tell apart: VACUUM keeps what they deleted';
 COMMENT ON COLUMN velostream.stat_queries.runner_pid IS 'process that runs a batch now';
-COMMENT ON COLUMN velostream.stat_queries.pages_done IS 'pages of the sources that the running batch (a backfill, for example) has read';
+COMMENT ON COLUMN velostream.stat_queries.pages_done IS 'pages of the sources that the running batch (a backfill, for example) has read, renewed every 256 pages; null while none runs';
 COMMENT ON COLUMN velostream.stat_queries.pages_total IS 'pages that it will read';
 COMMENT ON COLUMN velostream.stat_queries.cache_groups IS 'groups in the shared cache';
 COMMENT ON COLUMN velostream.stat_queries.cache_bytes IS 'their size';

@@ -104,6 +104,11 @@ typedef struct VsDeltaCounters
 								 * not retracted */
 	uint64		pages;			/* pages looked at */
 } VsDeltaCounters;
+
+/* Called now and then while the pages are read for the first time; no lock is held. */
+typedef void (*VsDeltaProgress) (void *arg, uint64 pages);
+extern void vs_delta_report_to(VsDelta *delta, VsDeltaProgress progress, void *arg);
+
 extern void vs_delta_counters(VsDelta *delta, VsDeltaCounters *counters);
 extern void vs_delta_restore_counters(VsDelta *delta, const VsDeltaCounters *counters); /* an execution was
 																						 * rolled back */

@@ -201,6 +201,13 @@ vs_delta_frontier(VsDelta *delta)
 }
 
 void
+vs_delta_report_to(VsDelta *delta, VsDeltaProgress progress, void *arg)
+{
+	delta->progress = progress;
+	delta->progress_arg = arg;
+}
+
+void
 vs_delta_counters(VsDelta *delta, VsDeltaCounters *counters)
 {
 	*counters = delta->counters;

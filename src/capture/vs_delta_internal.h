@@ -92,8 +92,6 @@ struct VsDelta
 
 	HTAB	   *dead;			/* row versions not to be delivered, or NULL */
 
-	/* the row delivered last */
-
 	/* the row delivered last: its page, its number there, offset and weight */
 	VsLeaf	   *last_leaf;		/* NULL: none yet */
 	BlockNumber last_block;
@@ -101,6 +99,8 @@ struct VsDelta
 	int			last_row;		/* one past it, on the page */
 	int			last_code;		/* offset, negative if the weight is */
 
+	VsDeltaProgress progress;	/* or NULL */
+	void	   *progress_arg;
 	VsDeltaCounters counters;
 };
 

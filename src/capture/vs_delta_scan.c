@@ -61,6 +61,9 @@
 /* A plan is used for many deltas: assume at least so many rows. */
 #define MIN_ROWS_ESTIMATE	10000.0
 
+/* Progress is reported each time so many pages were read. */
+#define PROGRESS_PAGES		256
+
 /* A buffer heap tuple with a weight. */
 typedef struct DeltaSlot
 {
@@ -779,6 +782,8 @@ note_page(PageReader *reader, BlockNumber pageno)
 	leaf->reached_first = reader->next_first;
 	delta->counters.pages++;
 	delta->counters.ignored += reader->nignored;
+	if (delta->counters.pages % PROGRESS_PAGES == 0 && delta->progress != NULL)
+		delta->progress(delta->progress_arg, delta->counters.pages);
 }
 
 /*

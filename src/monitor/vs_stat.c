@@ -28,7 +28,7 @@
 
 #include "state/vs_context.h"
 
-#define VS_CONTEXTS_COLUMNS 19
+#define VS_CONTEXTS_COLUMNS 21
 #define VS_HORIZON_COLUMNS	5
 
 /* A row of velostream_contexts. */
@@ -113,8 +113,8 @@ fill_row(ContextRow *row, const VsContextInfo *info)
 	add(row, Int64GetDatum(info->request_seq), false);
 	add(row, Int64GetDatum(info->done_seq), false);
 	add(row, Int32GetDatum(info->runner_pid), info->runner_pid == 0);
-	add(row, Int64GetDatum(info->pages_done), false);
-	add(row, Int64GetDatum(info->pages_total), false);
+	add(row, Int64GetDatum(info->pages_done), info->runner_pid == 0);
+	add(row, Int64GetDatum(info->pages_total), info->runner_pid == 0);
 	add(row, Int64GetDatum(info->cache_groups), false);
 	add(row, Int64GetDatum(info->cache_bytes), false);
 	add(row, Int64GetDatum(info->cache_hits), false);
@@ -124,6 +124,8 @@ fill_row(ContextRow *row, const VsContextInfo *info)
 	add(row, TimestampTzGetDatum(info->retry_at), fine);
 	add(row, CStringGetTextDatum(unpack_sql_state(info->sqlstate)), fine);
 	add(row, CStringGetTextDatum(info->message), fine);
+	add(row, CStringGetTextDatum(info->detail), fine || info->detail[0] == '\0');
+	add(row, CStringGetTextDatum(info->hint), fine || info->hint[0] == '\0');
 	add(row, CStringGetTextDatum(info->context), fine || info->context[0] == '\0');
 	Assert(row->n == VS_CONTEXTS_COLUMNS);
 }

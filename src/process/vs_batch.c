@@ -48,6 +48,7 @@ static bool running = false;
 
 static void run_as_owner(VsBatch *batch, const VsQueryEntry *entry, VsBatchResult *result);
 static bool run_batch(VsBatch *batch);
+static void report_progress(void *arg, uint64 pages);
 static void bury_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin);
 static void open_delta(VsBatch *batch);
 static void hold_horizon(VsBatch *batch);
@@ -219,6 +220,7 @@ run_batch(VsBatch *batch)
 	if (batch->fresh || vs_delta_degraded(batch->delta))
 		hold_horizon(batch);
 	vs_context_progress(batch->shared, 0, vs_delta_pages_total(batch->delta));
+	vs_delta_report_to(batch->delta, report_progress, batch);
 	vs_wait_point("delta-open");
 
 	if (batch->fresh || !vs_delta_is_empty(batch->delta) || is_first(batch))
@@ -252,6 +254,16 @@ run_batch(VsBatch *batch)
 	vs_context_publish(batch->shared, batch->row.frontier.snapshot->xmin,
 					   batch->row.frontier.lsn, batch->row.updated_at);
 	return true;
+}
+
+/* Tell the others how far it is. */
+static void
+report_progress(void *arg, uint64 pages)
+{
+	VsBatch    *batch = arg;
+
+	vs_context_progress(batch->shared, pages, vs_delta_pages_total(batch->delta));
+	vs_wait_point("delta-scan");
 }
 
 /* A row that was never counted must not be taken away, either. */

@@ -76,9 +76,11 @@
 #define Anum_query_with_data			8
 #define Anum_query_error				9
 #define Anum_query_error_sqlstate		10
-#define Anum_query_error_context		11
-#define Anum_query_stopped_at			12
-#define Natts_query						12
+#define Anum_query_error_detail			11
+#define Anum_query_error_hint			12
+#define Anum_query_error_context		13
+#define Anum_query_stopped_at			14
+#define Natts_query						14
 
 /* Columns of velostream.frontier */
 #define Anum_frontier_output			1
@@ -660,6 +662,25 @@ relcache_callback(Datum arg, Oid relid)
 	}
 }
 
+/* A catalog table of another version of the extension is not to be read as ours. */
+static void
+check_columns(RegistryRel rel, Relation table)
+{
+	int			expected = rel == REL_QUERY ? Natts_query :
+	rel == REL_FRONTIER ? Natts_frontier : 0;
+
+	if (expected == 0 || RelationGetNumberOfAttributes(table) == expected)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s.%s\" has %d columns, but the loaded library expects %d",
+					VS_SCHEMA_NAME, RelationGetRelationName(table),
+					RelationGetNumberOfAttributes(table), expected),
+			 errdetail("The extension was created by another version than the library's."),
+			 errhint("Run ALTER EXTENSION %s UPDATE, or restart the server if the library was updated.",
+					 VS_EXTENSION_NAME)));
+}
+
 /*
  * Open one of our tables.  Locking it may make this process see that the
  * extension was dropped (and created again) meanwhile, hence the loop.
@@ -677,7 +698,10 @@ open_table(RegistryRel rel, LOCKMODE lockmode)
 
 		/* the relcache entry may just have been rebuilt: our OIDs as well */
 		if (result != NULL && vs_registry_exists() && rel_oids[rel] == RelationGetRelid(result))
+		{
+			check_columns(rel, result);
 			return result;
+		}
 		if (result != NULL)
 			table_close(result, lockmode);
 	}
@@ -771,25 +795,32 @@ query_to_values(const VsQueryEntry *entry, Datum *values, bool *nulls)
 	set_error(NULL, values, nulls);
 }
 
+/* A text column that may be null. */
+static void
+set_text(AttrNumber attnum, const char *text, Datum *values, bool *nulls)
+{
+	nulls[attnum - 1] = text == NULL;
+	values[attnum - 1] = text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
 /* Fill in the columns about the error that stopped a query; NULL: there is none. */
 static void
 set_error(const ErrorData *edata, Datum *values, bool *nulls)
 {
-	bool		has_context = edata != NULL && edata->context != NULL;
-
 	for (int i = Anum_query_error; i <= Anum_query_stopped_at; i++)
 	{
 		values[i - 1] = (Datum) 0;
-		nulls[i - 1] = edata == NULL;
+		nulls[i - 1] = true;
 	}
-	nulls[Anum_query_error_context - 1] = !has_context;
 	if (edata == NULL)
 		return;
-	values[Anum_query_error - 1] = CStringGetTextDatum(edata->message ? edata->message : "");
-	values[Anum_query_error_sqlstate - 1] = CStringGetTextDatum(unpack_sql_state(edata->sqlerrcode));
-	if (has_context)
-		values[Anum_query_error_context - 1] = CStringGetTextDatum(edata->context);
+	set_text(Anum_query_error, edata->message ? edata->message : "", values, nulls);
+	set_text(Anum_query_error_sqlstate, unpack_sql_state(edata->sqlerrcode), values, nulls);
+	set_text(Anum_query_error_detail, edata->detail, values, nulls);
+	set_text(Anum_query_error_hint, edata->hint, values, nulls);
+	set_text(Anum_query_error_context, edata->context, values, nulls);
 	values[Anum_query_stopped_at - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	nulls[Anum_query_stopped_at - 1] = false;
 }
 
 /* Fill in the same columns from the row that is to be replaced. */

@@ -610,11 +610,15 @@ void
 vs_context_failed(VsContext *cxt, Oid output, const ErrorData *edata)
 {
 	char		message[sizeof(((VsContextInfo *) NULL)->message)];
+	char		detail[sizeof(((VsContextInfo *) NULL)->detail)];
+	char		hint[sizeof(((VsContextInfo *) NULL)->hint)];
 	char		context[sizeof(((VsContextInfo *) NULL)->context)];
 	TimestampTz now = GetCurrentTimestamp();
 	int64		delay;
 
 	copy_text(message, edata->message, sizeof(message));
+	copy_text(detail, edata->detail, sizeof(detail));
+	copy_text(hint, edata->hint, sizeof(hint));
 	copy_text(context, edata->context, sizeof(context));
 
 	LWLockAcquire(cxt->lock, LW_EXCLUSIVE);
@@ -630,6 +634,8 @@ vs_context_failed(VsContext *cxt, Oid output, const ErrorData *edata)
 		info->retry_at = TimestampTzPlusMilliseconds(now, delay);
 		info->sqlstate = edata->sqlerrcode;
 		memcpy(info->message, message, sizeof(message));
+		memcpy(info->detail, detail, sizeof(detail));
+		memcpy(info->hint, hint, sizeof(hint));
 		memcpy(info->context, context, sizeof(context));
 	}
 	LWLockRelease(cxt->lock);
@@ -645,7 +651,7 @@ forget_failures(VsContextInfo *info)
 	info->failures = 0;
 	info->failed_at = info->retry_at = 0;
 	info->sqlstate = 0;
-	info->message[0] = info->context[0] = '\0';
+	info->message[0] = info->detail[0] = info->hint[0] = info->context[0] = '\0';
 }
 
 void

@@ -51,6 +51,8 @@ typedef struct VsContextInfo
 	TimestampTz retry_at;		/* not before; 0: at once */
 	int			sqlstate;
 	char		message[512];	/* message of the last failure, "" if none */
+	char		detail[256];
+	char		hint[256];
 	char		context[512];
 } VsContextInfo;
 

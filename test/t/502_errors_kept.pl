@@ -47,8 +47,8 @@ like($node->safe_psql('postgres', $state), qr/^paused\|division by zero\|22012/,
 $node->safe_psql('postgres', "DELETE FROM src WHERE v = 0; SELECT velostream.resume('ratios')");
 oracle($node, 'postgres', 'resumed');
 like($node->safe_psql('postgres', $state), qr/^running\|\|\|f\|$/, '... and forgotten');
-is(value($node, 'postgres', 'num_nulls(error, error_sqlstate, error_context, stopped_at) FROM velostream.query'),
-	4, '... everywhere');
+is(value($node, 'postgres', 'num_nulls(error, error_sqlstate, error_detail, error_hint, error_context, stopped_at) FROM velostream.query'),
+	6, '... everywhere');
 
 # a transaction that has run a batch and goes on
 my $session = $node->background_psql('postgres');
