@@ -61,6 +61,8 @@
 #define BUSY_DELAY			5	/* ms, when another process has the query or
 								 * its source, ... */
 #define MAX_BUSY_DELAY		100 /* ... and if that goes on */
+#define MAX_CONTENTION		20	/* batches that fail for others' locks until
+								 * that is shown as a failure */
 #define IDLE_INTERVAL		1000	/* ms, between moves of idle queries */
 #define IDLE_CHUNK			64	/* idle queries moved in one transaction */
 #define HORIZON_INTERVAL	20	/* ms */
@@ -84,6 +86,7 @@ typedef struct VsWorkQuery
 	bool		requested;
 	bool		failing;
 	int			busy;			/* attempts in a row that had to wait */
+	int			contention;		/* batches in a row that failed for others' locks */
 	TimestampTz due_since;		/* 0: not due */
 	TimestampTz not_before;
 } VsWorkQuery;
@@ -133,6 +136,7 @@ static bool run_query(VsWorkQuery *query, TimestampTz now);
 static void batch_work(void *arg);
 static void batch_context(void *arg);
 static bool is_source(Oid relid);
+static bool is_contention(const ErrorData *edata);
 static bool stops_query(const ErrorData *edata);
 static void stop_work(void *arg);
 static void move_idle(TimestampTz now);
@@ -739,7 +743,7 @@ run_query(VsWorkQuery *query, TimestampTz now)
 			look_at(query->not_before);
 			return false;
 		}
-		query->busy = 0;
+		query->busy = query->contention = 0;
 		if (!work.present)
 			registry_dirty = true;
 		else if (work.result.skipped)
@@ -755,6 +759,15 @@ run_query(VsWorkQuery *query, TimestampTz now)
 	/* another registry may have it now */
 	registry_dirty = true;
 	query->due_since = 0;
+	if (is_contention(edata) && query->contention < MAX_CONTENTION)
+	{
+		query->contention++;
+		query->tried_seq = tried;
+		query->not_before = TimestampTzPlusMilliseconds(now, busy_delay(query));
+		look_at(query->not_before);
+		FreeErrorData(edata);
+		return false;
+	}
 	vs_context_failed(query->cxt, query->output, edata);
 	if (query->on_error == VS_ON_ERROR_STOP && stops_query(edata))
 	{
@@ -828,18 +841,25 @@ is_source(Oid relid)
 	return false;
 }
 
+/* Somebody else was in the way: the same batch may well succeed the next time. */
+static bool
+is_contention(const ErrorData *edata)
+{
+	return ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK ||
+		edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
 /* Errors that say nothing about the query do not stop it. */
 static bool
 stops_query(const ErrorData *edata)
 {
 	switch (ERRCODE_TO_CATEGORY(edata->sqlerrcode))
 	{
-		case ERRCODE_TRANSACTION_ROLLBACK:
 		case ERRCODE_INSUFFICIENT_RESOURCES:
 		case ERRCODE_OPERATOR_INTERVENTION:
 			return false;
 		default:
-			return edata->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE;
+			return !is_contention(edata);
 	}
 }
 

@@ -125,10 +125,13 @@ settle(void)
 		{"default_transaction_deferrable", "off"},
 		{"session_replication_role", "origin"},
 		{"synchronous_commit", "off"},
-		/* of a deadlock with a user's commands, we are the victim */
+		/*
+		 * of a deadlock with a user's commands, we are the victim; and the
+		 * other queries are not to wait for long
+		 */
 		{"deadlock_timeout", "20ms"},
+		{"lock_timeout", "200ms"},
 		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 	};
 
