@@ -269,7 +269,8 @@ SELECT q.output AS query,
 	x.failures,
 	coalesce(x.message, q.error) AS last_error,
 	coalesce(x.sqlstate, q.error_sqlstate) AS sqlstate,
-	CASE WHEN x.message IS NULL THEN q.error_detail ELSE x.detail END AS error_detail,
+	CASE WHEN x.message IS NOT NULL THEN x.detail
+		WHEN pg_has_role(c.relowner, 'USAGE') THEN q.error_detail END AS error_detail,
 	CASE WHEN x.message IS NULL THEN q.error_hint ELSE x.hint END AS error_hint,
 	CASE WHEN x.message IS NULL THEN q.error_context ELSE x.context END AS error_context,
 	coalesce(x.failed_at, q.stopped_at) AS failed_at,
@@ -296,7 +297,7 @@ COMMENT ON COLUMN velostream.queries.lag IS 'age of the snapshot that the output
 COMMENT ON COLUMN velostream.queries.failures IS 'batches failed in a row';
 COMMENT ON COLUMN velostream.queries.last_error IS 'message of the last failure';
 COMMENT ON COLUMN velostream.queries.sqlstate IS 'SQLSTATE of the last failure';
-COMMENT ON COLUMN velostream.queries.error_detail IS 'detail of the last failure, if there was one';
+COMMENT ON COLUMN velostream.queries.error_detail IS 'detail of the last failure, if there was one; for those who have the owner''s rights, as it can have values of rows';
 COMMENT ON COLUMN velostream.queries.error_hint IS 'hint of the last failure, if there was one';
 COMMENT ON COLUMN velostream.queries.error_context IS 'where the last failure happened';
 COMMENT ON COLUMN velostream.queries.failed_at IS 'when the last failure happened';

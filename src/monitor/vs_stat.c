@@ -39,8 +39,8 @@ typedef struct ContextRow
 	bool		nulls[VS_CONTEXTS_COLUMNS];
 } ContextRow;
 
-static bool may_see(Oid output);
-static void fill_row(ContextRow *row, const VsContextInfo *info);
+static bool may_see(Oid output, bool *owns);
+static void fill_row(ContextRow *row, const VsContextInfo *info, bool owns);
 
 PG_FUNCTION_INFO_V1(velostream_contexts);
 
@@ -62,31 +62,32 @@ velostream_contexts(PG_FUNCTION_ARGS)
 	{
 		VsContextInfo info;
 		ContextRow	row;
+		bool		owns;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!vs_context_read_slot(slot, &info) || !may_see(info.output))
+		if (!vs_context_read_slot(slot, &info) || !may_see(info.output, &owns))
 			continue;
-		fill_row(&row, &info);
+		fill_row(&row, &info, owns);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc,
 							 row.values, row.nulls);
 	}
 	return (Datum) 0;
 }
 
-/* May the current user see the state of this query?  Not of one that is gone. */
+/*
+ * May the current user see the state of this query?  Not of one that is gone.
+ * "owns" is set if all of it: the detail of an error can have values of rows.
+ */
 static bool
-may_see(Oid output)
+may_see(Oid output, bool *owns)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(output));
-	bool		result;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
-	result = has_privs_of_role(GetUserId(),
-							   ((Form_pg_class) GETSTRUCT(tuple))->relowner) ||
-		has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
+	*owns = has_privs_of_role(GetUserId(), ((Form_pg_class) GETSTRUCT(tuple))->relowner);
 	ReleaseSysCache(tuple);
-	return result;
+	return *owns || has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
 }
 
 /* The next column of a row. */
@@ -100,7 +101,7 @@ add(ContextRow *row, Datum value, bool isnull)
 
 /* The columns of velostream_contexts; what is not known is NULL. */
 static void
-fill_row(ContextRow *row, const VsContextInfo *info)
+fill_row(ContextRow *row, const VsContextInfo *info, bool owns)
 {
 	bool		fine = info->failures == 0;
 
@@ -124,7 +125,7 @@ fill_row(ContextRow *row, const VsContextInfo *info)
 	add(row, TimestampTzGetDatum(info->retry_at), fine);
 	add(row, CStringGetTextDatum(unpack_sql_state(info->sqlstate)), fine);
 	add(row, CStringGetTextDatum(info->message), fine);
-	add(row, CStringGetTextDatum(info->detail), fine || info->detail[0] == '\0');
+	add(row, CStringGetTextDatum(info->detail), fine || !owns || info->detail[0] == '\0');
 	add(row, CStringGetTextDatum(info->hint), fine || info->hint[0] == '\0');
 	add(row, CStringGetTextDatum(info->context), fine || info->context[0] == '\0');
 	Assert(row->n == VS_CONTEXTS_COLUMNS);

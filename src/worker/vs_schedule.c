@@ -86,7 +86,8 @@ typedef struct VsWorkQuery
 	bool		requested;
 	bool		failing;
 	int			busy;			/* attempts in a row that had to wait */
-	int			contention;		/* batches in a row that failed for others' locks */
+	int			contention;		/* batches in a row that failed for others'
+								 * locks */
 	TimestampTz due_since;		/* 0: not due */
 	TimestampTz not_before;
 } VsWorkQuery;

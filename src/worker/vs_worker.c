@@ -125,6 +125,7 @@ settle(void)
 		{"default_transaction_deferrable", "off"},
 		{"session_replication_role", "origin"},
 		{"synchronous_commit", "off"},
+
 		/*
 		 * of a deadlock with a user's commands, we are the victim; and the
 		 * other queries are not to wait for long

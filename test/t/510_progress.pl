@@ -37,6 +37,7 @@ is(value($node, 'postgres', q{concat_ws(' ', pages_done, pages_total) FROM velos
 
 # detail and hint
 $node->safe_psql('postgres', <<'END');
+CREATE ROLE watcher IN ROLE pg_monitor;
 CREATE TABLE nums (id serial PRIMARY KEY, v int);
 CREATE FUNCTION picky(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
@@ -61,6 +62,9 @@ for my $how ('now', 'after a restart')
 			FROM velostream.queries WHERE name <> 'q'}),
 		'stops|stopped|not this one|P0013|It is 13.|Use 12., tries|failing|not this one|P0013|It is 13.|Use 12.',
 		"so does the view, $how");
+	is($node->safe_psql('postgres', q{SET ROLE watcher;
+			SELECT string_agg(concat_ws('|', name, last_error, error_detail), ', ' ORDER BY name) FROM velostream.queries WHERE name <> 'q'}),
+		'stops|not this one, tries|not this one', "... to others without the detail, $how");
 }
 $node->safe_psql('postgres', q{DELETE FROM nums WHERE v = 13; SELECT velostream.resume('stops')});
 oracle($node, 'postgres', 'the row is gone');
