@@ -16,7 +16,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/sysattr.h"
+#include "access/xact.h"
 #include "capture/vs_capture.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
@@ -48,7 +50,7 @@ static void leave_out_dead(Query *query);
 static Query *recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys);
 static Expr *add_weight(Query *query);
 static List *add_partial(List *tlist, Aggref *aggref, Expr *weight, int sign);
-static bool cannot_be_null(Query *query, VsAgg *agg);
+static bool cannot_be_null(VsPlan *plan, VsAgg *agg);
 static List *add_zero(List *tlist);
 static AttrNumber source_column(Query *query, Expr *expr, Oid *relid);
 static Expr *hide_column(Expr *expr);
@@ -185,7 +187,7 @@ groups_query(VsPlan *plan, bool change)
 			else
 			{
 				tlist = add_partial(tlist, agg->partial_sum, weight, sign);
-				if (agg->count_nulls && !change && cannot_be_null(plan->query, agg))
+				if (agg->count_nulls && !change && cannot_be_null(plan, agg))
 					tlist = add_zero(tlist);
 				else
 					tlist = add_partial(tlist, agg->partial_count, weight, sign);
@@ -202,29 +204,36 @@ groups_query(VsPlan *plan, bool change)
 
 /*
  * Is the argument of a sum a column of the source that has no NULL?  Rows that
- * the batch's snapshot sees keep to the constraints that are there; those that
- * went may be older.  (A child of an inheritance parent may allow NULL.)
+ * the batch's snapshot sees keep to the constraints that are there, unless our
+ * own transaction made these: the snapshot does not see what it did.  Rows that
+ * went may be older in any case.
  */
 static bool
-cannot_be_null(Query *query, VsAgg *agg)
+cannot_be_null(VsPlan *plan, VsAgg *agg)
 {
 	TargetEntry *tle = linitial_node(TargetEntry, agg->partial_sum->args);
-	RangeTblEntry *rte = vs_query_source_rte(query, NULL);
 	Oid			relid = InvalidOid;
-	AttrNumber	attno = source_column(query, tle->expr, &relid);
-	HeapTuple	tuple;
-	bool		result;
+	AttrNumber	attno = source_column(plan->query, tle->expr, &relid);
+	char	   *name;
+	ListCell   *lc;
 
-	while (rte->rtekind == RTE_SUBQUERY)
-		rte = vs_query_source_rte(rte->subquery, NULL);
-	if (attno <= 0 || (rte->inh && rte->relkind != RELKIND_PARTITIONED_TABLE && has_subclass(rte->relid)))
+	if (attno <= 0)
 		return false;
-	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attno));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for attribute %d of relation %u", attno, relid);
-	result = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
-	ReleaseSysCache(tuple);
-	return result;
+	name = get_attname(relid, attno, false);
+	foreach(lc, plan->leaves)
+	{
+		HeapTuple	tuple = SearchSysCacheAttName(lfirst_oid(lc), name);
+		bool		never;
+
+		if (!HeapTupleIsValid(tuple))
+			return false;
+		never = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull &&
+			!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(tuple->t_data));
+		ReleaseSysCache(tuple);
+		if (!never)
+			return false;
+	}
+	return true;
 }
 
 static List *

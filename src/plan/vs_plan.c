@@ -71,6 +71,7 @@ static void describe_aggregates(VsPlan *plan);
 static bool place_partials(VsPlan *plan);
 static void describe_group_tuple(VsPlan *plan);
 static void describe_output(VsPlan *plan);
+static void add_layout(VsPlan *plan);
 static bool collect_aggrefs(Node *node, List **aggrefs);
 static Node *replace_with_group_vars(Node *node, VsPlan *plan);
 static void set_key_type(VsKey *key, Node *expr);
@@ -249,10 +250,32 @@ vs_plan_make(const VsQueryEntry *entry, MemoryContext parent)
 		describe_group_tuple(plan);
 		describe_output(plan);
 	}
+	add_layout(plan);
 	MemoryContextSwitchTo(old);
 
 	MemoryContextSetParent(work, parent);
 	return plan;
+}
+
+/*
+ * How rows are identified, and what is stored of groups, can change with a
+ * primary key or an aggregate that is replaced: then what is there is not what
+ * we would write.  Adds it to the fingerprint.
+ */
+static void
+add_layout(VsPlan *plan)
+{
+	uint64		hash = hash_combine64(plan->fingerprint, plan->strategy);
+
+	for (int i = 0; i < plan->nkeys; i++)
+		hash = hash_combine64(hash, plan->keys[i].output_attno);
+	for (int i = 0; i < plan->naggs; i++)
+	{
+		hash = hash_combine64(hash, plan->aggs[i]->storetype);
+		hash = hash_combine64(hash, plan->aggs[i]->shown);
+	}
+	/* zero stands for "none yet" */
+	plan->fingerprint = hash == 0 ? 1 : hash;
 }
 
 /* Take the definition from the view, expand views and row security in it. */
@@ -278,9 +301,6 @@ read_query(VsPlan *plan)
 														 strlen(text), 0));
 	foreach(lc, plan->query->targetList)
 		add_row_type(plan, exprType((Node *) lfirst_node(TargetEntry, lc)->expr));
-	/* zero stands for "none yet" */
-	if (plan->fingerprint == 0)
-		plan->fingerprint = 1;
 	pfree(text);
 
 	plan->ncolumns = list_length(plan->query->targetList);

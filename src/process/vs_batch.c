@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -58,6 +59,7 @@ static void sweep_output(VsBatch *batch);
 static bool is_first(VsBatch *batch);
 static bool must_write_frontier(VsBatch *batch);
 static void write_frontier(VsBatch *batch, instr_time start);
+static void check_state_table(VsPlan *plan);
 static VsRun *begin_run(VsBatch *batch);
 static void end_run(VsRun *run);
 static PlannedStmt *delta_plan(VsBatch *batch);
@@ -286,7 +288,7 @@ open_delta(VsBatch *batch)
 		if (row->rebuild)
 			reason = row->rebuild_reason ? row->rebuild_reason : "asked for";
 		else if (row->fingerprint != 0 && row->fingerprint != plan->fingerprint)
-			reason = "a view or a row security policy that the query uses has changed";
+			reason = "a view, a row security policy, a primary key or an aggregate that the query uses has changed";
 	}
 	if (reason == NULL)
 	{
@@ -456,6 +458,35 @@ vs_execute_window(VsBatch *batch, uint64 first, uint64 last)
 	batch->fresh = false;
 }
 
+/*
+ * The state table was made for the aggregates as they were when the query was
+ * created.  One that was replaced may have another transition type.
+ */
+static void
+check_state_table(VsPlan *plan)
+{
+	List	   *columns = vs_plan_state_columns(plan);
+	bool		fits = (columns != NIL) == OidIsValid(plan->entry.state);
+
+	if (fits && columns != NIL)
+	{
+		Relation	state = table_open(plan->entry.state, RowExclusiveLock);
+		TupleDesc	desc = RelationGetDescr(state);
+
+		fits = desc->natts == plan->groupdesc->natts;
+		for (int i = 0; fits && i < desc->natts; i++)
+			fits = TupleDescAttr(desc, i)->atttypid ==
+				TupleDescAttr(plan->groupdesc, i)->atttypid;
+		table_close(state, NoLock);
+	}
+	if (!fits)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("an aggregate of continuous query \"%s\" was replaced by one with another transition type",
+						get_rel_name(plan->entry.output)),
+				 errhint("Replace it with the old one, or drop the query and create it again.")));
+}
+
 /* Open output and state for writing, in a memory context of the run. */
 static VsRun *
 begin_run(VsBatch *batch)
@@ -476,6 +507,7 @@ begin_run(VsBatch *batch)
 	run->context = context;
 	run->rowcxt = AllocSetContextCreate(context, "velostream row", ALLOCSET_DEFAULT_SIZES);
 
+	check_state_table(plan);
 	if (lookup != NIL)
 		locator = vs_registry_locator(batch->outputid, lookup, image, true);
 	run->output = vs_target_begin(batch->outputid, plan->ncolumns + (stream ? 3 : 0),

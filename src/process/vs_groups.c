@@ -284,7 +284,8 @@ read_state_row(VsRun *run, MergeGroup *group)
 		Datum		value = slot_getattr(run->state->oldslot, i + 1, &group->nulls[i]);
 
 		if (!group->nulls[i])
-			group->values[i] = datumCopy(value, attr->attbyval, attr->attlen);
+			group->values[i] = datumCopy(inline_value(value, attr->attlen),
+										 attr->attbyval, attr->attlen);
 	}
 }
 

@@ -165,6 +165,8 @@ static HTAB *frontier_hints = NULL;
 
 static bool load_rel_oids(void);
 static void relcache_callback(Datum arg, Oid relid);
+static Relation open_any_version(RegistryRel rel, LOCKMODE lockmode);
+static void check_columns(RegistryRel rel, Relation table);
 static Relation open_table(RegistryRel rel, LOCKMODE lockmode);
 static Snapshot fresh_snapshot(Oid relid);
 static void see_own_command(HeapTuple tuple);
@@ -686,7 +688,7 @@ check_columns(RegistryRel rel, Relation table)
  * extension was dropped (and created again) meanwhile, hence the loop.
  */
 static Relation
-open_table(RegistryRel rel, LOCKMODE lockmode)
+open_any_version(RegistryRel rel, LOCKMODE lockmode)
 {
 	for (int attempt = 0; attempt < 3; attempt++)
 	{
@@ -698,10 +700,7 @@ open_table(RegistryRel rel, LOCKMODE lockmode)
 
 		/* the relcache entry may just have been rebuilt: our OIDs as well */
 		if (result != NULL && vs_registry_exists() && rel_oids[rel] == RelationGetRelid(result))
-		{
-			check_columns(rel, result);
 			return result;
-		}
 		if (result != NULL)
 			table_close(result, lockmode);
 	}
@@ -709,6 +708,16 @@ open_table(RegistryRel rel, LOCKMODE lockmode)
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("extension \"%s\" is not installed in this database", VS_EXTENSION_NAME),
 			 errhint("Run CREATE EXTENSION %s.", VS_EXTENSION_NAME)));
+}
+
+/* The same, to be read or written as this library knows it. */
+static Relation
+open_table(RegistryRel rel, LOCKMODE lockmode)
+{
+	Relation	table = open_any_version(rel, lockmode);
+
+	check_columns(rel, table);
+	return table;
 }
 
 /*
@@ -860,7 +869,7 @@ static bool
 delete_by_key(RegistryRel table, RegistryRel index, AttrNumber attno, Oid output,
 			  AttrNumber notnull)
 {
-	Relation	rel = open_table(table, RowExclusiveLock);
+	Relation	rel = open_any_version(table, RowExclusiveLock);
 	Snapshot	snapshot = fresh_snapshot(RelationGetRelid(rel));
 	ScanKeyData key;
 	SysScanDesc scan;

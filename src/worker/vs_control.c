@@ -353,11 +353,13 @@ answered(Wait *wait, VsContextInfo *info)
 static void
 report_failure(Wait *wait, const VsContextInfo *info)
 {
+	bool		owns = pg_class_ownercheck(wait->output, GetUserId());
+
 	vs_context_wait_cancel();
 	ereport(ERROR,
 			(errcode(info->sqlstate),
 			 errmsg("continuous query \"%s\" failed: %s", wait->name, info->message),
-			 info->detail[0] ? errdetail("%s", info->detail) : 0,
+			 owns && info->detail[0] ? errdetail("%s", info->detail) : 0,
 			 info->hint[0] ? errhint("%s", info->hint) : 0,
 			 info->context[0] ? errcontext("%s", info->context) : 0));
 }

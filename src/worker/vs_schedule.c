@@ -961,6 +961,9 @@ idle_work(void *arg)
 		vs_batch_run(query->output, &options, &result);
 		if (result.skipped)
 			vs_context_no_answer(query->cxt);
+		/* not so idle: what it read had just been flushed */
+		if (result.changes > 0 && is_source(query->output))
+			quiet = false;
 	}
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		pg_atomic_fetch_add_u64(&vs_workers->idle_xids, 1);
