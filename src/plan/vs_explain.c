@@ -52,6 +52,8 @@ velostream_explain(PG_FUNCTION_ARGS)
 	vs_run_as_begin(&before, entry.owner);
 	explain.plan = vs_plan_make(&entry, CurrentMemoryContext);
 	vs_run_as_end(&before);
+	if (entry.adopted)
+		vs_plan_check_tables(explain.plan);
 
 	explain_source(&explain);
 	explain_strategy(&explain);

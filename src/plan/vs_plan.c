@@ -143,7 +143,9 @@ make_watched(const VsQueryEntry *query)
 	nmissed = 0;
 	PG_TRY();
 	{
-		plan = vs_plan_make(query, CacheMemoryContext);
+		plan = vs_plan_make(query, CurrentMemoryContext);
+		vs_plan_check_tables(plan);
+		MemoryContextSetParent(plan->context, CacheMemoryContext);
 	}
 	PG_FINALLY();
 	{
@@ -157,6 +159,57 @@ make_watched(const VsQueryEntry *query)
 		if (list_member_oid(plan->relids, missed[i]))
 			plan->valid = false;
 	return plan;
+}
+
+/* Is the state table the one that vs_plan_state_columns wants? */
+static bool
+state_fits(VsPlan *plan)
+{
+	Oid			state = plan->entry.state;
+	bool		fits = get_rel_relkind(state) == RELKIND_RELATION &&
+	get_rel_namespace(state) == get_rel_namespace(plan->entry.view);
+
+	for (int i = 0; fits && i < plan->groupdesc->natts; i++)
+		fits = get_atttype(state, i + 1) == TupleDescAttr(plan->groupdesc, i)->atttypid;
+	return fits;
+}
+
+/*
+ * Rows are written to output and state as the plan has them: a row of
+ * velostream.query that names other tables must not make us do that, nor an
+ * aggregate that was replaced by one with another transition type.
+ */
+void
+vs_plan_check_tables(VsPlan *plan)
+{
+	const VsQueryEntry *entry = &plan->entry;
+	bool		needs_state = vs_plan_state_columns(plan) != NIL;
+	bool		good = get_rel_relkind(entry->output) == RELKIND_RELATION;
+	ListCell   *lc;
+
+	foreach(lc, plan->query->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+
+		good &= get_atttype(entry->output, tle->resno) == exprType((Node *) tle->expr);
+	}
+	if (entry->kind == VS_KIND_STREAM)
+		good &= get_atttype(entry->output, plan->ncolumns + 1) == TEXTOID &&
+			get_atttype(entry->output, plan->ncolumns + 2) == INT8OID &&
+			get_atttype(entry->output, plan->ncolumns + 3) == TIMESTAMPTZOID;
+	if (!good)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("what velostream.query says about continuous query \"%s\" is damaged",
+						get_rel_name(entry->output)),
+				 errhint("Drop the query and create it again.")));
+	if (needs_state != OidIsValid(entry->state) || (needs_state && !state_fits(plan)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("the state table of continuous query \"%s\" does not fit its aggregates",
+						get_rel_name(entry->output)),
+				 errdetail("An aggregate was replaced by one with another transition type, or the query's row in velostream.query is damaged."),
+				 errhint("Replace the aggregate with the old one, or drop the query and create it again.")));
 }
 
 /* Throw away this process's plan of a query, if it has one. */

@@ -148,6 +148,9 @@ extern void vs_plan_forget(Oid output);
  * and the ColumnDefs of the state table it needs, NIL if none.
  */
 extern VsPlan *vs_plan_make(const VsQueryEntry *entry, MemoryContext parent);
+
+/* An error if output and state that velostream.query names do not fit the plan. */
+extern void vs_plan_check_tables(VsPlan *plan);
 extern List *vs_plan_state_columns(VsPlan *plan);
 
 /* Columns of the output by which a row is found, and whether by their image. */

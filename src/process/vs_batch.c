@@ -20,7 +20,6 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -59,7 +58,6 @@ static void sweep_output(VsBatch *batch);
 static bool is_first(VsBatch *batch);
 static bool must_write_frontier(VsBatch *batch);
 static void write_frontier(VsBatch *batch, instr_time start);
-static void check_state_table(VsPlan *plan);
 static VsRun *begin_run(VsBatch *batch);
 static void end_run(VsRun *run);
 static PlannedStmt *delta_plan(VsBatch *batch);
@@ -200,6 +198,12 @@ run_batch(VsBatch *batch)
 	INSTR_TIME_SET_CURRENT(start);
 	if (!vs_frontier_read(batch->outputid, &batch->row))
 		elog(ERROR, "no frontier for relation %u", batch->outputid);
+	if (batch->row.damaged)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("what velostream.frontier says about continuous query \"%s\" is damaged",
+						get_rel_name(batch->outputid)),
+				 errhint("Use velostream.rebuild().")));
 	if (batch->options->nowait && !lock_sources(&batch->row.frontier))
 		return false;
 	batch->plan = vs_plan_get(batch->outputid, batch->options->nowait);
@@ -458,35 +462,6 @@ vs_execute_window(VsBatch *batch, uint64 first, uint64 last)
 	batch->fresh = false;
 }
 
-/*
- * The state table was made for the aggregates as they were when the query was
- * created.  One that was replaced may have another transition type.
- */
-static void
-check_state_table(VsPlan *plan)
-{
-	List	   *columns = vs_plan_state_columns(plan);
-	bool		fits = (columns != NIL) == OidIsValid(plan->entry.state);
-
-	if (fits && columns != NIL)
-	{
-		Relation	state = table_open(plan->entry.state, RowExclusiveLock);
-		TupleDesc	desc = RelationGetDescr(state);
-
-		fits = desc->natts == plan->groupdesc->natts;
-		for (int i = 0; fits && i < desc->natts; i++)
-			fits = TupleDescAttr(desc, i)->atttypid ==
-				TupleDescAttr(plan->groupdesc, i)->atttypid;
-		table_close(state, NoLock);
-	}
-	if (!fits)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("an aggregate of continuous query \"%s\" was replaced by one with another transition type",
-						get_rel_name(plan->entry.output)),
-				 errhint("Replace it with the old one, or drop the query and create it again.")));
-}
-
 /* Open output and state for writing, in a memory context of the run. */
 static VsRun *
 begin_run(VsBatch *batch)
@@ -507,7 +482,6 @@ begin_run(VsBatch *batch)
 	run->context = context;
 	run->rowcxt = AllocSetContextCreate(context, "velostream row", ALLOCSET_DEFAULT_SIZES);
 
-	check_state_table(plan);
 	if (lookup != NIL)
 		locator = vs_registry_locator(batch->outputid, lookup, image, true);
 	run->output = vs_target_begin(batch->outputid, plan->ncolumns + (stream ? 3 : 0),

@@ -95,6 +95,7 @@ static void clear_acl(Oid relid);
 static int64 last_offset(Oid output);
 static Oid	own_function(const char *name, int nargs, Oid argtype);
 static List *hashed_columns(List *attnums);
+static Node *index_expression(Relation index);
 static Oid	find_locator(Relation rel, Oid func, List *attnums);
 static bool matches_hash(Node *expr, Oid func, List *attnums);
 static Oid	create_locator(Relation rel, Oid func, List *attnums, const char *name);
@@ -314,6 +315,10 @@ vs_registry_adopt(Oid output, bool force)
 		ObjectAddressSet(state, RelationRelationId, entry.state);
 		entry.state = InvalidOid;
 		vs_registry_update(&entry);
+		/* of the output, if only the frontier was lost */
+		deleteDependencyRecordsForSpecific(RelationRelationId, state.objectId, DEPENDENCY_INTERNAL,
+										   RelationRelationId, output);
+		CommandCounterIncrement();
 		performDeletion(&state, DROP_CASCADE, PERFORM_DELETION_INTERNAL | PERFORM_DELETION_QUIETLY);
 		CommandCounterIncrement();
 	}
@@ -537,6 +542,22 @@ hashed_columns(List *attnums)
 	return list_truncate(list_copy(attnums), VS_HASH_COLUMNS);
 }
 
+/*
+ * The first expression of an index as it is stored.  The relcache would
+ * evaluate it where it is constant, which calls the functions of whoever owns
+ * the table as whoever we are: a superuser, in a worker that adopts.
+ */
+static Node *
+index_expression(Relation index)
+{
+	bool		isnull;
+	Datum		exprs = SysCacheGetAttr(INDEXRELID, index->rd_indextuple,
+										Anum_pg_index_indexprs, &isnull);
+
+	Assert(!isnull);
+	return linitial((List *) stringToNode(TextDatumGetCString(exprs)));
+}
+
 /* A usable index on just func(columns), or InvalidOid. */
 static Oid
 find_locator(Relation rel, Oid func, List *attnums)
@@ -554,8 +575,8 @@ find_locator(Relation rel, Oid func, List *attnums)
 			index->rd_index->indkey.values[0] == 0 &&
 			index->rd_index->indisvalid &&
 			index->rd_index->indisready &&
-			RelationGetIndexPredicate(index) == NIL &&
-			matches_hash(linitial(RelationGetIndexExpressions(index)), func, attnums))
+			heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) &&
+			matches_hash(index_expression(index), func, attnums))
 			result = RelationGetRelid(index);
 		index_close(index, AccessShareLock);
 		if (OidIsValid(result))

@@ -37,6 +37,7 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
@@ -189,6 +190,7 @@ static void frontier_from_tuple(HeapTuple tuple, TupleDesc desc, VsFrontierRow *
 static void frontier_to_values(Oid output, const VsFrontierRow *row, Datum *values, bool *nulls);
 static ArrayType *oid_array(const VsFrontier *frontier, int which);
 static int	read_oid_array(Datum value, Oid **oids);
+static bool read_snapshot(const Datum *v, const bool *nulls, VsSnapshot **result);
 
 /*
  * Is the extension installed in this database, with all its tables?  Where it
@@ -1050,32 +1052,24 @@ frontier_from_tuple(HeapTuple tuple, TupleDesc desc, VsFrontierRow *row)
 
 	memset(row, 0, sizeof(*row));
 	heap_deform_tuple(tuple, desc, v, nulls);
-	if (!nulls[Anum_frontier_snapshot_xmin - 1])
-	{
-		ArrayType  *xip = DatumGetArrayTypeP(v[Anum_frontier_snapshot_xip - 1]);
-		VsSnapshot *s = palloc0(sizeof(VsSnapshot));
-
-		s->xmin = DatumGetFullTransactionId(v[Anum_frontier_snapshot_xmin - 1]);
-		s->xmax = DatumGetFullTransactionId(v[Anum_frontier_snapshot_xmax - 1]);
-		s->nxip = ArrayGetNItems(ARR_NDIM(xip), ARR_DIMS(xip));
-		s->xip = palloc(Max(s->nxip, 1) * sizeof(FullTransactionId));
-		memcpy(s->xip, ARR_DATA_PTR(xip), s->nxip * sizeof(FullTransactionId));
-		f->snapshot = s;
-	}
 	f->lsn = DatumGetLSN(v[Anum_frontier_lsn - 1]);
 	f->restart_lsn = DatumGetLSN(v[Anum_frontier_restart_lsn - 1]);
 	f->nsources = read_oid_array(v[Anum_frontier_source_relids - 1], &relids);
-	if (read_oid_array(v[Anum_frontier_source_tablespaces - 1], &tablespaces) != f->nsources ||
+	row->damaged = f->nsources < 0 ||
+		read_oid_array(v[Anum_frontier_source_tablespaces - 1], &tablespaces) != f->nsources ||
 		read_oid_array(v[Anum_frontier_source_databases - 1], &databases) != f->nsources ||
-		read_oid_array(v[Anum_frontier_source_files - 1], &files) != f->nsources)
-		elog(ERROR, "frontier row of output %u is damaged",
-			 DatumGetObjectId(v[Anum_frontier_output - 1]));
+		read_oid_array(v[Anum_frontier_source_files - 1], &files) != f->nsources ||
+		!read_snapshot(v, nulls, &f->snapshot);
+	if (row->damaged)
+		memset(f, 0, sizeof(*f));
 	f->sources = palloc(Max(f->nsources, 1) * sizeof(VsSource));
 	for (int i = 0; i < f->nsources; i++)
 	{
 		f->sources[i].relid = relids[i];
 		f->sources[i].node = vs_make_file(tablespaces[i], databases[i], files[i]);
 	}
+	if (!row->damaged)
+		vs_frontier_sort(f);
 	row->fingerprint = (uint64) DatumGetInt64(v[Anum_frontier_fingerprint - 1]);
 	row->rebuild = DatumGetBool(v[Anum_frontier_rebuild - 1]);
 	if (!nulls[Anum_frontier_rebuild_reason - 1])
@@ -1181,14 +1175,56 @@ oid_array(const VsFrontier *frontier, int which)
 	return construct_array(oids, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT);
 }
 
-/* The elements of an oid[] without nulls, in place, and their number. */
+/* The elements of an oid[] without nulls, in place, and their number; or -1. */
 static int
 read_oid_array(Datum value, Oid **oids)
 {
 	ArrayType  *array = DatumGetArrayTypeP(value);
 
-	if (ARR_HASNULL(array) || ARR_ELEMTYPE(array) != OIDOID)
-		elog(ERROR, "array of OIDs is damaged");
 	*oids = (Oid *) ARR_DATA_PTR(array);
+	if (array_contains_nulls(array) || ARR_ELEMTYPE(array) != OIDOID)
+		return -1;
 	return ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+}
+
+/*
+ * The snapshot of a frontier, NULL if there is none.  False if it cannot be
+ * one: what looks into it takes its order and its bounds for granted.
+ */
+static bool
+read_snapshot(const Datum *v, const bool *nulls, VsSnapshot **result)
+{
+	bool		null = nulls[Anum_frontier_snapshot_xmin - 1];
+	FullTransactionId next = ReadNextFullTransactionId();
+	ArrayType  *xip;
+	VsSnapshot *s;
+
+	if (nulls[Anum_frontier_snapshot_xmax - 1] != null ||
+		nulls[Anum_frontier_snapshot_xip - 1] != null)
+		return false;
+	if (null)
+		return true;
+
+	xip = DatumGetArrayTypeP(v[Anum_frontier_snapshot_xip - 1]);
+	if (array_contains_nulls(xip) || ARR_ELEMTYPE(xip) != XID8OID)
+		return false;
+	s = palloc0(sizeof(VsSnapshot));
+	s->xmin = DatumGetFullTransactionId(v[Anum_frontier_snapshot_xmin - 1]);
+	s->xmax = DatumGetFullTransactionId(v[Anum_frontier_snapshot_xmax - 1]);
+	s->nxip = ArrayGetNItems(ARR_NDIM(xip), ARR_DIMS(xip));
+	s->xip = palloc(Max(s->nxip, 1) * sizeof(FullTransactionId));
+	memcpy(s->xip, ARR_DATA_PTR(xip), s->nxip * sizeof(FullTransactionId));
+	if (!FullTransactionIdIsNormal(s->xmin) ||
+		!FullTransactionIdPrecedesOrEquals(s->xmin, s->xmax) ||
+		!FullTransactionIdPrecedesOrEquals(s->xmax, next))
+		return false;
+	for (int i = 0; i < s->nxip; i++)
+	{
+		if (FullTransactionIdPrecedes(s->xip[i], s->xmin) ||
+			!FullTransactionIdPrecedes(s->xip[i], s->xmax) ||
+			(i > 0 && !FullTransactionIdPrecedes(s->xip[i - 1], s->xip[i])))
+			return false;
+	}
+	*result = s;
+	return true;
 }

@@ -54,6 +54,8 @@ typedef struct VsQueryEntry
 typedef struct VsFrontierRow
 {
 	VsFrontier	frontier;		/* .snapshot NULL: nothing read yet */
+	bool		damaged;		/* what is in the table makes no sense, and
+								 * .frontier is empty: needs a rebuild */
 	uint64		fingerprint;	/* of the rewritten query; 0: none yet */
 	bool		rebuild;		/* asked for by rebuild() or by DDL; reason
 								 * below */
