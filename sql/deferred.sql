@@ -67,7 +67,7 @@ SET enable_bitmapscan = off;
 SET join_collapse_limit = 1;
 SET from_collapse_limit = 1;
 SET geqo_threshold = 2;
-SET force_parallel_mode = on;
+SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;

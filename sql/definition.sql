@@ -214,7 +214,8 @@ SELECT id, g FROM src WITH NO DATA;
 \d named
 \d log
 SELECT relname, reloptions FROM pg_class WHERE oid IN ('keyed'::regclass, 'named'::regclass, 'log'::regclass) ORDER BY 1;
-SELECT name, kind, source_mode, definition FROM velostream.queries WHERE schema = 'definition' ORDER BY name;
+SELECT name, kind, source_mode, replace(definition, 'src.', '') AS definition
+FROM velostream.queries WHERE schema = 'definition' ORDER BY name;
 -- the same name twice
 CREATE TABLE named WITH (velostream.continuous) AS SELECT g FROM src;
 CREATE TABLE IF NOT EXISTS named WITH (velostream.continuous) AS SELECT g FROM src;

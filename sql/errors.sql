@@ -396,3 +396,14 @@ CALL check_all();
 SET client_min_messages = warning;
 DROP SCHEMA errors CASCADE;
 SELECT count(*) FROM velostream.query;
+
+-- a dead letter that goes, behind a row that was counted
+CREATE TABLE twenty (id int, v int, n numeric);
+INSERT INTO twenty SELECT i, i % 5, i FROM generate_series(1, 40) i;
+CREATE TABLE twelfths WITH (velostream.continuous, velostream.on_error = dead_letter) AS
+SELECT id % 2 AS g, avg(n), max(12 / v) FROM twenty GROUP BY 1;
+SELECT velostream.wait('twelfths', '60s');
+DELETE FROM twenty WHERE id IN (19, 20);
+SELECT velostream.wait('twelfths', '60s');
+SELECT count(*) FROM (TABLE twelfths EXCEPT SELECT id % 2, avg(n), max(12 / v) FROM twenty WHERE v <> 0 GROUP BY 1) d;
+DROP TABLE twenty CASCADE;

@@ -104,7 +104,7 @@ ALTER TABLE source SET SCHEMA elsewhere;
 ALTER TABLE renamed SET SCHEMA elsewhere;
 DELETE FROM elsewhere.source WHERE id % 7 = 0;
 CALL check_all();
-SELECT name, schema, definition FROM velostream.queries ORDER BY name;
+SELECT name, schema, replace(definition, 'source.', '') AS definition FROM velostream.queries ORDER BY name;
 SELECT * FROM elsewhere.renamed WHERE grp = 'g1';
 ALTER TABLE elsewhere.source SET SCHEMA living;
 ALTER TABLE elsewhere.renamed SET SCHEMA living;
@@ -283,7 +283,7 @@ CREATE MATERIALIZED VIEW m_o AS SELECT sum(n) FROM o;
 SET client_min_messages = error;		-- wal_level may be too low
 CREATE PUBLICATION life_pub FOR TABLE o;
 RESET client_min_messages;
-ALTER TABLE o REPLICA IDENTITY FULL;
+ALTER TABLE o REPLICA IDENTITY FULL, DROP COLUMN twice;		-- generated columns are not published
 CREATE TABLE chained WITH (velostream.continuous) AS SELECT n > 15 AS many, count(*), sum(total) AS total FROM o GROUP BY 1;
 INSERT INTO ev (k, v) VALUES (2, 2);
 DELETE FROM ev WHERE k = 8;

@@ -260,7 +260,9 @@ BEGIN
 			EXECUTE cmd;
 			INSERT INTO perm.trace VALUES (current_user, 'did ' || cmd);
 		EXCEPTION WHEN OTHERS THEN
-			INSERT INTO perm.trace VALUES (current_user, SQLERRM);
+			-- PostgreSQL 16 says it in other words
+			INSERT INTO perm.trace VALUES (current_user,
+				regexp_replace(SQLERRM, '^must be superuser to alter superuser.*', 'permission denied to alter role'));
 		END;
 	END LOOP;
 	RETURN 'x';

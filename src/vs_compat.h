@@ -10,6 +10,19 @@
 
 #include "postgres.h"
 
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "optimizer/optimizer.h"
+#endif
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* Before the declaration of a function that does not return. */
+#ifndef pg_noreturn
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 #if PG_VERSION_NUM >= 160000
 #include "storage/relfilelocator.h"
 typedef RelFileLocator RelFileNode;
@@ -114,6 +127,133 @@ vs_make_file(Oid tablespace, Oid database, Oid number)
 #define vs_xact_completion_count() (TransamVariables->xactCompletionCount)
 #else
 #define vs_xact_completion_count() (ShmemVariableCache->xactCompletionCount)
+#endif
+
+/* The oldest transaction id of which the commit log is kept. */
+#if PG_VERSION_NUM >= 170000
+#define vs_oldest_clog_xid() (TransamVariables->oldestClogXid)
+#else
+#define vs_oldest_clog_xid() (ShmemVariableCache->oldestClogXid)
+#endif
+
+/* The files that a commit record removes. */
+#if PG_VERSION_NUM >= 160000
+#define VS_COMMIT_FILES(parsed) ((parsed).xlocators)
+#else
+#define VS_COMMIT_FILES(parsed) ((parsed).xnodes)
+#endif
+
+/* Does this process hold a lock in just this mode? */
+#if PG_VERSION_NUM >= 170000
+#define vs_holds_lock(tag, mode) LockHeldByMe(tag, mode, false)
+#else
+#define vs_holds_lock(tag, mode) LockHeldByMe(tag, mode)
+#endif
+
+/* Acquire a slot, whether invalidated or not. */
+#if PG_VERSION_NUM >= 180000
+#define vs_acquire_slot(name, nowait) ReplicationSlotAcquire(name, nowait, false)
+#else
+#define vs_acquire_slot(name, nowait) ReplicationSlotAcquire(name, nowait)
+#endif
+
+/* Scan a relation by an index with a single key. */
+#if PG_VERSION_NUM >= 180000
+#define vs_beginscan_one_key(heap, index, snapshot) \
+	index_beginscan(heap, index, snapshot, NULL, 1, 0)
+#else
+#define vs_beginscan_one_key(heap, index, snapshot) \
+	index_beginscan(heap, index, snapshot, 1, 0)
+#endif
+
+/* Run a plan to its end. */
+#if PG_VERSION_NUM >= 180000
+#define vs_executor_run(desc) ExecutorRun(desc, ForwardScanDirection, 0)
+#else
+#define vs_executor_run(desc) ExecutorRun(desc, ForwardScanDirection, 0, true)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define vs_form_minimal_tuple(desc, values, nulls) heap_form_minimal_tuple(desc, values, nulls, 0)
+#else
+#define vs_form_minimal_tuple(desc, values, nulls) heap_form_minimal_tuple(desc, values, nulls)
+#endif
+
+/*
+ * The range table of an executor that writes to one table, whose entry has the
+ * index 1.  From PostgreSQL 16 on, the columns that an UPDATE sets (none are
+ * named here: triggers and generated columns are to take any for changed) are
+ * looked for in RTEPermissionInfos.  The caller includes "executor/executor.h"
+ * and "parser/parse_relation.h".
+ */
+#if PG_VERSION_NUM >= 160000
+#define VS_INIT_RANGE_TABLE(estate, rte) \
+	do { \
+		List	   *perminfos_ = NIL; \
+		addRTEPermissionInfo(&perminfos_, rte); \
+		VS_INIT_RANGE_TABLE_(estate, rte, perminfos_); \
+	} while (0)
+#if PG_VERSION_NUM >= 180000
+#define VS_INIT_RANGE_TABLE_(estate, rte, perminfos) \
+	ExecInitRangeTable(estate, list_make1(rte), perminfos, bms_make_singleton(1))
+#else
+#define VS_INIT_RANGE_TABLE_(estate, rte, perminfos) \
+	ExecInitRangeTable(estate, list_make1(rte), perminfos)
+#endif
+#define vs_init_no_epq(epqstate, estate) EvalPlanQualInit(epqstate, estate, NULL, NIL, -1, NIL)
+#else
+#define VS_INIT_RANGE_TABLE(estate, rte) ExecInitRangeTable(estate, list_make1(rte))
+#define vs_init_no_epq(epqstate, estate) EvalPlanQualInit(epqstate, estate, NULL, NIL, -1)
+#endif
+
+/*
+ * From PostgreSQL 18 on, a query that groups names its group keys by the
+ * columns of a range table entry of their own, the last one.  Put the
+ * expressions there instead, as before: a query is checked, normalized and
+ * kept in that form.
+ */
+#if PG_VERSION_NUM >= 180000
+#define vs_flatten_groups(query) vs_flatten_groups_(query)
+static inline void
+vs_flatten_groups_(Query *query)
+{
+	if (!query->hasGroupRTE)
+		return;
+	query->targetList = (List *)
+		flatten_group_exprs(NULL, query, (Node *) query->targetList);
+	query->havingQual = flatten_group_exprs(NULL, query, query->havingQual);
+	if (llast_node(RangeTblEntry, query->rtable)->rtekind != RTE_GROUP)
+		elog(ERROR, "the group keys of a query are not its last range table entry");
+	query->rtable = list_truncate(query->rtable, list_length(query->rtable) - 1);
+	query->hasGroupRTE = false;
+}
+#else
+#define vs_flatten_groups(query) ((void) 0)
+#endif
+
+/*
+ * Has a column no NULL, in any row that a current snapshot sees?  From
+ * PostgreSQL 18 on, attnotnull alone does not say so: the constraint may be
+ * NOT VALID.
+ */
+#if PG_VERSION_NUM >= 180000
+#define VS_COLUMN_NOT_NULL(desc, attno) \
+	(TupleDescCompactAttr(desc, (attno) - 1)->attnullability == ATTNULLABLE_VALID)
+#else
+#define VS_COLUMN_NOT_NULL(desc, attno) (TupleDescAttr(desc, (attno) - 1)->attnotnull)
+#endif
+
+/*
+ * Columns that are not stored but computed whenever they are read: the planner
+ * puts their expressions into a query, but who looks at tuples finds NULL.
+ */
+#if PG_VERSION_NUM >= 180000
+#define VS_COLUMN_IS_VIRTUAL(att) ((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#define vs_drop_column(desc, i) \
+	(TupleDescAttr(desc, i)->attisdropped = true, populate_compact_attribute(desc, i))
+#else
+#define VS_COLUMN_IS_VIRTUAL(att) false
+#define vs_drop_column(desc, i) (TupleDescAttr(desc, i)->attisdropped = true)
 #endif
 
 #endif							/* VS_COMPAT_H */

@@ -45,8 +45,10 @@
 #include "capture/vs_delta_internal.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
 #include "storage/bufmgr.h"
@@ -264,6 +266,33 @@ vs_delta_exhausted(VsDelta *delta)
 }
 
 /*
+ * The row type of a table without its virtual columns, of which tuples do not
+ * have the values.
+ */
+static TupleDesc
+stored_columns(TupleDesc table)
+{
+	TupleDesc	desc = CreateTupleDescCopy(table);
+	bool		all = true;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (TupleDescAttr(desc, i)->attisdropped ||
+			!VS_COLUMN_IS_VIRTUAL(TupleDescAttr(table, i)))
+			continue;
+		vs_drop_column(desc, i);
+		all = false;
+	}
+	if (!all)
+	{
+		desc->tdtypeid = RECORDOID;
+		desc->tdtypmod = -1;
+		desc = BlessTupleDesc(desc);
+	}
+	return desc;
+}
+
+/*
  * The row delivered last is read again, by its TID, as this is called after
  * an error that released the scan's buffers.  The slot is in
  * CurrentMemoryContext, with a row type of its own; NULL and InvalidOid if no
@@ -295,7 +324,7 @@ vs_delta_last_row(VsDelta *delta, Oid *relid, ItemPointer tid,
 	if (heap_fetch(rel, SnapshotAny, &tuple, &buffer, false))
 	{
 		*xmin = HeapTupleHeaderGetRawXmin(tuple.t_data);
-		*slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)),
+		*slot = MakeSingleTupleTableSlot(stored_columns(RelationGetDescr(rel)),
 										 &TTSOpsHeapTuple);
 		ExecStoreHeapTuple(heap_copytuple(&tuple), *slot, true);
 		(*slot)->tts_tableOid = *relid;
@@ -312,23 +341,22 @@ typedef struct DeadVersion
 	ItemPointerData tid;
 } DeadVersion;
 
-static DeadVersion
-dead_version(Oid relid, ItemPointer tid, TransactionId xmin)
+/* In place: a struct that is returned may have other bytes between its fields. */
+static void
+set_dead_version(DeadVersion *version, Oid relid, ItemPointer tid, TransactionId xmin)
 {
-	DeadVersion version;
-
-	memset(&version, 0, sizeof(version));
-	version.relid = relid;
-	version.xmin = xmin;
-	version.tid = *tid;
-	return version;
+	memset(version, 0, sizeof(DeadVersion));
+	version->relid = relid;
+	version->xmin = xmin;
+	version->tid = *tid;
 }
 
 void
 vs_delta_bury(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
 {
-	DeadVersion version = dead_version(relid, tid, xmin);
+	DeadVersion version;
 
+	set_dead_version(&version, relid, tid, xmin);
 	if (delta->dead == NULL)
 	{
 		HASHCTL		ctl = {
@@ -350,7 +378,7 @@ vs_delta_is_dead(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
 
 	if (delta->dead == NULL)
 		return false;
-	version = dead_version(relid, tid, xmin);
+	set_dead_version(&version, relid, tid, xmin);
 	return hash_search(delta->dead, &version, HASH_FIND, NULL) != NULL;
 }
 

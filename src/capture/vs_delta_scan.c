@@ -204,6 +204,7 @@ plan_relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel
 		prev_relation_info_hook(root, relid, inhparent, rel);
 	if (!vs_delta_is_planning())
 		return;
+	vs_forget_not_null(rel);
 	if (inhparent)
 	{
 		rel->indexlist = NIL;	/* of a partitioned table */
@@ -214,7 +215,6 @@ plan_relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel
 
 	rel->indexlist = NIL;
 	rel->allvisfrac = 0;
-	vs_forget_not_null(rel);
 	rel->rel_parallel_workers = 0;
 	density = rel->pages > 0 && rel->tuples > 0 ? rel->tuples / rel->pages : 100.0;
 	leaf = delta ? vs_delta_find_leaf(delta, relid) : NULL;

@@ -1086,7 +1086,7 @@ any_ended(CarryList *list)
 static bool
 has_ended(TransactionId xid)
 {
-	return TransactionIdPrecedes(xid, ShmemVariableCache->oldestClogXid) ||
+	return TransactionIdPrecedes(xid, vs_oldest_clog_xid()) ||
 		TransactionIdDidCommit(xid) || TransactionIdDidAbort(xid);
 }
 

@@ -388,7 +388,7 @@ lower_slot(const char *name, TransactionId xmin)
 	{
 		SlotState	state;
 
-		ReplicationSlotAcquire(name, false);
+		vs_acquire_slot(name, false);
 		(void) read_slot(MyDatabaseId, &state);
 		if (!slot_holds(&state) || TransactionIdPrecedes(xmin, state.xmin))
 			set_slot_xmin(MyReplicationSlot, xmin);

@@ -346,7 +346,7 @@ decode_commit(VsFileTable *files, VsHintBuffer *hints)
 	{
 		uint32		number;
 
-		if (lookup_file(files, &parsed.xnodes[i], &number))
+		if (lookup_file(files, &VS_COMMIT_FILES(parsed)[i], &number))
 			add_hint(hints, (number << 1) | VS_HINT_RETRACT, InvalidBlockNumber);
 	}
 }

@@ -19,14 +19,17 @@
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "emit/vs_target.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/bufmgr.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "vs_compat.h"
 
 static void open_executor(VsTarget *target, Snapshot snapshot);
 static void defer_no_trigger(TriggerDesc *triggers);
@@ -78,7 +81,7 @@ open_executor(VsTarget *target, Snapshot snapshot)
 	rte->relid = RelationGetRelid(target->rel);
 	rte->relkind = target->rel->rd_rel->relkind;
 	rte->rellockmode = RowExclusiveLock;
-	ExecInitRangeTable(estate, list_make1(rte));
+	VS_INIT_RANGE_TABLE(estate, rte);
 	estate->es_snapshot = snapshot;
 	estate->es_output_cid = GetCurrentCommandId(true);
 
@@ -94,7 +97,7 @@ open_executor(VsTarget *target, Snapshot snapshot)
 	}
 	defer_no_trigger(target->relinfo->ri_TrigDesc);
 	ExecOpenIndices(target->relinfo, false);
-	EvalPlanQualInit(&target->epqstate, estate, NULL, NIL, -1);
+	vs_init_no_epq(&target->epqstate, estate);
 	AfterTriggerBeginQuery();
 }
 
@@ -303,7 +306,7 @@ vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *n
 		ScanKeyData key;
 
 		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) hash));
-		scan = index_beginscan(target->rel, target->locator, SnapshotSelf, 1, 0);
+		scan = vs_beginscan_one_key(target->rel, target->locator, SnapshotSelf);
 		index_rescan(scan, &key, 1, NULL, 0);
 		while (!found && index_getnext_slot(scan, ForwardScanDirection, target->oldslot))
 			found = row_matches(target, values, nulls);

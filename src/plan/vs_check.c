@@ -46,6 +46,7 @@
 #include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "vs_compat.h"
 
 /* What goes down through the checks of one query. */
 typedef struct CheckState
@@ -102,9 +103,9 @@ static void check_view(CheckState *check, Relation view, List *exprs, int rtinde
 static void check_heaps(CheckState *check, RangeTblEntry *rte, Relation rel);
 static void check_row_security(CheckState *check, Query *query);
 static void check_policies(CheckState *check, RangeTblEntry *rte);
-static void refuse(CheckState *check, int location, const char *construct,
-				   const char *hint) pg_attribute_noreturn();
-static void refuse_mutable(CheckState *check, MutableCall *call) pg_attribute_noreturn();
+pg_noreturn static void refuse(CheckState *check, int location, const char *construct,
+							   const char *hint);
+pg_noreturn static void refuse_mutable(CheckState *check, MutableCall *call);
 static List *query_expressions(Query *query);
 static Node *find_node(List *exprs, bool (*match) (Node *node));
 static bool find_mutable(Node *node, MutableCall *call);

@@ -18,6 +18,7 @@
 
 #include "access/htup_details.h"
 #include "access/sysattr.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "capture/vs_capture.h"
 #include "catalog/pg_aggregate.h"
@@ -42,7 +43,9 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
+#include "vs_compat.h"
 
 static Query *groups_query(VsPlan *plan, bool change);
 static Query *rows_query(VsPlan *plan, bool change);
@@ -223,12 +226,16 @@ cannot_be_null(VsPlan *plan, VsAgg *agg)
 	foreach(lc, plan->leaves)
 	{
 		HeapTuple	tuple = SearchSysCacheAttName(lfirst_oid(lc), name);
+		Relation	rel;
 		bool		never;
 
 		if (!HeapTupleIsValid(tuple))
 			return false;
-		never = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull &&
+		rel = table_open(lfirst_oid(lc), AccessShareLock);
+		never = VS_COLUMN_NOT_NULL(RelationGetDescr(rel),
+								   ((Form_pg_attribute) GETSTRUCT(tuple))->attnum) &&
 			!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(tuple->t_data));
+		table_close(rel, NoLock);
 		ReleaseSysCache(tuple);
 		if (!never)
 			return false;

@@ -39,6 +39,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "vs_compat.h"
 
 typedef struct PlanCacheEntry
 {
@@ -62,6 +63,7 @@ static VsPlan *make_watched(const VsQueryEntry *query);
 static void read_query(VsPlan *plan);
 static Query *source_query(Query *query);
 static void find_leaves(VsPlan *plan);
+static void add_virtual_columns(VsPlan *plan);
 static void check_cycle(VsPlan *plan);
 static bool reads_relation(Oid relid, Oid target, List **seen);
 static bool names_relation(Node *node, List **relids);
@@ -458,6 +460,8 @@ find_leaves(VsPlan *plan)
 		table_close(rel, NoLock);
 	}
 
+	add_virtual_columns(plan);
+
 	/* views between the query and its source, and our own relations */
 	for (rte = vs_query_source_rte(query, NULL);
 		 rte->rtekind == RTE_SUBQUERY;
@@ -468,6 +472,34 @@ find_leaves(VsPlan *plan)
 	plan->relids = lappend_oid(plan->relids, plan->entry.view);
 	if (OidIsValid(plan->entry.state))
 		plan->relids = lappend_oid(plan->relids, plan->entry.state);
+}
+
+/*
+ * Columns that are computed when they are read: another expression gives rows
+ * other values, of which nothing tells in the tables.  Adds what the source's
+ * columns are computed by to the fingerprint.  (In append mode a row keeps the
+ * values that it was counted with.)
+ */
+static void
+add_virtual_columns(VsPlan *plan)
+{
+	Relation	rel = table_open(plan->source, NoLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts && plan->entry.mode == VS_SOURCE_CHANGES; i++)
+	{
+		char	   *text;
+
+		if (TupleDescAttr(desc, i)->attisdropped ||
+			!VS_COLUMN_IS_VIRTUAL(TupleDescAttr(desc, i)))
+			continue;
+		text = nodeToString(build_column_default(rel, i + 1));
+
+		plan->fingerprint = hash_combine64(plan->fingerprint,
+										   DatumGetUInt64(hash_any_extended((unsigned char *) text,
+																			strlen(text), 0)));
+	}
+	table_close(rel, NoLock);
 }
 
 /*

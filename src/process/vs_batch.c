@@ -36,6 +36,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "vs_compat.h"
 
 /*
  * A frontier of a query at rest is written again after so long, in us: less
@@ -585,7 +586,7 @@ vs_run_plan(VsRun *run, PlannedStmt *stmt, QueryEnvironment *env, VsRowReceiver 
 	desc = CreateQueryDesc(stmt, "velostream delta", run->batch->snapshot, InvalidSnapshot,
 						   &receiver.pub, NULL, env, 0);
 	ExecutorStart(desc, 0);
-	ExecutorRun(desc, ForwardScanDirection, 0, true);
+	vs_executor_run(desc);
 	ExecutorFinish(desc);
 	ExecutorEnd(desc);
 	FreeQueryDesc(desc);

@@ -26,6 +26,7 @@
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
 #include "utils/rel.h"
+#include "vs_compat.h"
 
 /* A group while it is worked on; everything in the run's row context. */
 typedef struct MergeGroup
@@ -474,7 +475,7 @@ write_group(VsRun *run, MergeGroup *group)
 	cached.hash = group->hash;
 	cached.output_tid = group->output_tid;
 	cached.state_tid = group->state_tid;
-	cached.tuple = heap_form_minimal_tuple(run->plan->groupdesc, group->values, group->nulls);
+	cached.tuple = vs_form_minimal_tuple(run->plan->groupdesc, group->values, group->nulls);
 	vs_cache_put(run->batch->shared, group->cache_index, &cached);
 }
 

@@ -64,6 +64,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
+#include "vs_compat.h"
 #include "worker/vs_worker.h"
 
 #define OPTION_NAMESPACE	"velostream"
@@ -290,6 +291,7 @@ create_table_as(UtilityCall *call)
 				 errhint("Write the SELECT in the place of EXECUTE.")));
 
 	vs_check_permissions(query);
+	vs_flatten_groups(query);
 	set_column_names(query, into);
 	query->stmt_location = call->pstmt->stmt_location;
 	vs_query_check(query, options.kind, options.mode, call->source);
@@ -1048,8 +1050,10 @@ check_alter_source(Oid source, AlterTableCmd *cmd)
 {
 	bool		unlogged = cmd->subtype == AT_SetUnLogged;
 
+	/* without a name: to the default one */
 	if (!unlogged &&
-		!(cmd->subtype == AT_SetAccessMethod && cmd->name && strcmp(cmd->name, "heap") != 0))
+		!(cmd->subtype == AT_SetAccessMethod &&
+		  strcmp(cmd->name ? cmd->name : default_table_access_method, "heap") != 0))
 		return;
 	if (!is_source(source))
 		return;

@@ -162,6 +162,7 @@ vs_registry_query(Oid view)
 		query->rtable = list_copy_tail(query->rtable, VS_VIEW_EXTRA_RTES);
 		OffsetVarNodes((Node *) query, -VS_VIEW_EXTRA_RTES, 0);
 	}
+	vs_flatten_groups(query);
 	setRuleCheckAsUser((Node *) query, InvalidOid);
 	return query;
 }

@@ -31,6 +31,7 @@
 
 #include "port/pg_bswap.h"
 #include "vs_agg_internal.h"
+#include "vs_compat.h"
 
 #define SUM_BASE			10000
 #define SUM_POSITIVE		0x0000	/* NUMERIC_POS */

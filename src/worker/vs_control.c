@@ -496,14 +496,14 @@ locked_by_me(Oid output)
 
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, output);
 	for (LOCKMODE mode = ShareLock; mode <= AccessExclusiveLock; mode++)
-		if (LockHeldByMe(&tag, mode))
+		if (vs_holds_lock(&tag, mode))
 			return true;
 	if (!vs_frontier_read(output, &row))
 		return false;
 	for (int i = 0; i < row.frontier.nsources; i++)
 	{
 		SET_LOCKTAG_RELATION(tag, MyDatabaseId, row.frontier.sources[i].relid);
-		if (LockHeldByMe(&tag, AccessExclusiveLock))
+		if (vs_holds_lock(&tag, AccessExclusiveLock))
 			return true;
 	}
 	return false;

@@ -23,6 +23,8 @@ $node->safe_psql('postgres', q{SELECT velostream.pause('totals')});
 $path = $node->data_dir . '/' . value($node, 'postgres', q{pg_relation_filepath('src')});
 $xid = value($node, 'postgres', 'txid_current()');
 $node->stop;
+# PostgreSQL 18 has them by default; elsewhere there is nothing to disable
+PostgreSQL::Test::Utils::system_log('pg_checksums', '--disable', '--pgdata', $node->data_dir);
 
 # DELETE FROM src WHERE id = 2, by $xid
 open($fh, '+<:raw', $path) or die "$path: $!";
