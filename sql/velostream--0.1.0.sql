@@ -293,7 +293,7 @@ COMMENT ON COLUMN velostream.queries.on_error IS 'what happens when a row cannot
 COMMENT ON COLUMN velostream.queries.with_data IS 'false: rows older than the query were left out (WITH NO DATA)';
 COMMENT ON COLUMN velostream.queries.state IS 'running, starting, backfilling, rebuilding, failing (will be retried at retry_at), stopped (by an error, until resume()) or paused (until resume())';
 COMMENT ON COLUMN velostream.queries.rebuild_reason IS 'why the output is, or is about to be, computed again';
-COMMENT ON COLUMN velostream.queries.lag IS 'age of the snapshot that the output shows; an idle query''s is renewed about once a second';
+COMMENT ON COLUMN velostream.queries.lag IS 'age of the snapshot that the output shows; an idle query''s is renewed about once a second while anything is written';
 COMMENT ON COLUMN velostream.queries.failures IS 'batches failed in a row';
 COMMENT ON COLUMN velostream.queries.last_error IS 'message of the last failure';
 COMMENT ON COLUMN velostream.queries.sqlstate IS 'SQLSTATE of the last failure';

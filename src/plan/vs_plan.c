@@ -344,6 +344,9 @@ read_query(VsPlan *plan)
 
 	/* the planner and the rewriter want locks on what the query names */
 	AcquireRewriteLocks(query, true, false);
+
+	/* a view in it may have been replaced by what would have been refused */
+	vs_query_check(copyObject(query), plan->entry.kind, plan->entry.mode, NULL);
 	rewritten = QueryRewrite(query);
 	if (list_length(rewritten) != 1)
 		elog(ERROR, "rewriting the query of relation %u gave %d queries",
