@@ -64,6 +64,29 @@ DELETE FROM keyed WHERE v = 'z';
 CALL check_all();
 DROP TABLE keyed CASCADE;
 
+-- a key that the batch's snapshot does not know of
+CREATE TABLE keyed (id int NOT NULL, v text);
+INSERT INTO keyed VALUES (1, 'a'), (1, 'b');
+BEGIN;
+DELETE FROM keyed WHERE v = 'a';
+ALTER TABLE keyed ADD PRIMARY KEY (id);
+CREATE TABLE keyed_rows WITH (velostream.continuous) AS SELECT id, v FROM keyed;
+SELECT count(*) FROM velostream.process('keyed_rows');
+COMMIT;
+CALL check_all();
+TABLE keyed_rows;
+UPDATE keyed SET v = 'c';
+CALL check_all();
+DROP TABLE keyed CASCADE;
+BEGIN;
+CREATE TABLE keyed (id int PRIMARY KEY, v text);
+CREATE TABLE keyed_rows WITH (velostream.continuous) AS SELECT id, v FROM keyed;
+INSERT INTO keyed VALUES (1, 'a');
+SELECT split_part(explain, ',', 2) FROM velostream.explain('keyed_rows') WHERE explain LIKE 'Strategy%';
+COMMIT;
+CALL check_all();
+DROP TABLE keyed CASCADE;
+
 -- another final function: averages that could be read from the output, and can
 -- no more
 CREATE AGGREGATE myavg(int) (sfunc = int4_avg_accum, stype = int8[], initcond = '{0,0}',

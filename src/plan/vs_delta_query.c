@@ -19,6 +19,7 @@
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/table.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "capture/vs_capture.h"
 #include "catalog/pg_aggregate.h"
@@ -614,6 +615,30 @@ source_column(Query *query, Expr *expr, Oid *relid)
 }
 
 /*
+ * Was this constraint added by our own transaction, to a table that was there
+ * before?  Then the snapshot of a batch that the transaction runs still sees
+ * rows that break it.
+ */
+static bool
+is_news(Oid relid, Oid constraint)
+{
+	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	Relation	rel;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for constraint %u", constraint);
+	result = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(tuple->t_data));
+	ReleaseSysCache(tuple);
+	if (!result)
+		return false;
+	rel = table_open(relid, AccessShareLock);
+	result = rel->rd_createSubid == InvalidSubTransactionId;
+	table_close(rel, NoLock);
+	return result;
+}
+
+/*
  * Target entries that show the source's primary key, one for each of its
  * columns, or NIL if it has none or not all of it is shown.
  */
@@ -634,7 +659,7 @@ vs_primary_key_columns(Query *query)
 		has_subclass(rte->relid))
 		return NIL;
 	wanted = get_primary_key_attnos(rte->relid, true, &constraint);
-	if (bms_is_empty(wanted))
+	if (bms_is_empty(wanted) || is_news(rte->relid, constraint))
 		return NIL;
 
 	foreach(lc, query->targetList)
