@@ -19,7 +19,6 @@
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/table.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "capture/vs_capture.h"
 #include "catalog/pg_aggregate.h"
@@ -206,6 +205,13 @@ groups_query(VsPlan *plan, bool change)
 	return query;
 }
 
+/* Did our own transaction write this catalog tuple? */
+static bool
+made_by_us(HeapTuple tuple)
+{
+	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(tuple->t_data));
+}
+
 /*
  * Is the argument of a sum a column of the source that has no NULL?  Rows that
  * the batch's snapshot sees keep to the constraints that are there, unless our
@@ -235,7 +241,7 @@ cannot_be_null(VsPlan *plan, VsAgg *agg)
 		rel = table_open(lfirst_oid(lc), AccessShareLock);
 		never = VS_COLUMN_NOT_NULL(RelationGetDescr(rel),
 								   ((Form_pg_attribute) GETSTRUCT(tuple))->attnum) &&
-			!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(tuple->t_data));
+			!made_by_us(tuple);
 		table_close(rel, NoLock);
 		ReleaseSysCache(tuple);
 		if (!never)
@@ -628,7 +634,7 @@ is_news(Oid relid, Oid constraint)
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for constraint %u", constraint);
-	result = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(tuple->t_data));
+	result = made_by_us(tuple);
 	ReleaseSysCache(tuple);
 	if (!result)
 		return false;

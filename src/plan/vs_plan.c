@@ -333,6 +333,18 @@ add_layout(VsPlan *plan)
 	plan->fingerprint = hash == 0 ? 1 : hash;
 }
 
+/* A hash of all that a node tree says. */
+static uint64
+hash_node(const void *node)
+{
+	char	   *text = nodeToString(node);
+	uint64		hash = DatumGetUInt64(hash_any_extended((unsigned char *) text,
+														strlen(text), 0));
+
+	pfree(text);
+	return hash;
+}
+
 /* Take the definition from the view, expand views and row security in it. */
 static void
 read_query(VsPlan *plan)
@@ -340,7 +352,6 @@ read_query(VsPlan *plan)
 	Query	   *query = vs_registry_query(plan->entry.view);
 	List	   *rewritten;
 	ListCell   *lc;
-	char	   *text;
 
 	/* the planner and the rewriter want locks on what the query names */
 	AcquireRewriteLocks(query, true, false);
@@ -353,13 +364,9 @@ read_query(VsPlan *plan)
 			 plan->entry.output, list_length(rewritten));
 	plan->query = linitial_node(Query, rewritten);
 
-	text = nodeToString(plan->query);
-
-	plan->fingerprint = DatumGetUInt64(hash_any_extended((unsigned char *) text,
-														 strlen(text), 0));
+	plan->fingerprint = hash_node(plan->query);
 	foreach(lc, plan->query->targetList)
 		add_row_type(plan, exprType((Node *) lfirst_node(TargetEntry, lc)->expr));
-	pfree(text);
 
 	plan->ncolumns = list_length(plan->query->targetList);
 }
@@ -491,16 +498,11 @@ add_virtual_columns(VsPlan *plan)
 
 	for (int i = 0; i < desc->natts && plan->entry.mode == VS_SOURCE_CHANGES; i++)
 	{
-		char	   *text;
-
 		if (TupleDescAttr(desc, i)->attisdropped ||
 			!VS_COLUMN_IS_VIRTUAL(TupleDescAttr(desc, i)))
 			continue;
-		text = nodeToString(build_column_default(rel, i + 1));
-
 		plan->fingerprint = hash_combine64(plan->fingerprint,
-										   DatumGetUInt64(hash_any_extended((unsigned char *) text,
-																			strlen(text), 0)));
+										   hash_node(build_column_default(rel, i + 1)));
 	}
 	table_close(rel, NoLock);
 }

@@ -177,9 +177,8 @@ load_group(VsRun *run, TupleTableSlot *slot)
 		group->found = load_from_cache(run, group, keys, nulls) ||
 			load_from_tables(run, group, keys, nulls);
 	/* in a rebuild its row may be there still */
-	if (!group->found && run->batch->kept &&
-		vs_target_find(run->output, group->hash, keys, nulls))
-		group->output_tid = run->output->oldslot->tts_tid;
+	if (!group->found && run->batch->kept && !ItemPointerIsValid(&group->output_tid))
+		(void) find_in_output(run, group, keys, nulls);
 	if (!group->found)
 	{
 		/*
