@@ -135,31 +135,22 @@ sub item
 	return $found[0];
 }
 
-sub condition
+# One of the patterns that the source has columns for.
+sub clause
 {
-	my ($source) = @_;
+	my ($source, @patterns) = @_;
 	my $sql;
 
 	until ($sql)
 	{
-		my ($pattern, @classes) = @{ pick(@FILTERS) };
+		my ($pattern, @classes) = @{ pick(@patterns) };
 		$sql = with($source, $pattern, @classes);
 	}
 	return $sql;
 }
 
-sub having
-{
-	my ($source) = @_;
-	my $sql;
-
-	until ($sql)
-	{
-		my ($pattern, @classes) = @{ pick(@HAVINGS) };
-		$sql = with($source, $pattern, @classes);
-	}
-	return $sql;
-}
+sub condition { return clause($_[0], @FILTERS) }
+sub having { return clause($_[0], @HAVINGS) }
 
 sub aggregate
 {
