@@ -277,6 +277,24 @@ vs_registry_link(const VsQueryEntry *entry)
 }
 
 /*
+ * Is a state table with keys still without its index?  pg_restore makes that
+ * when the data is there; with several jobs the output may be ready before.
+ */
+static bool
+is_loading(Oid state)
+{
+	Relation	rel = OidIsValid(state) ? try_relation_open(state, AccessShareLock) : NULL;
+	bool		result;
+
+	if (rel == NULL)
+		return false;
+	result = RelationGetIndexList(rel) == NIL &&
+		get_attnum(state, "key_1") != InvalidAttrNumber;
+	relation_close(rel, AccessShareLock);
+	return result;
+}
+
+/*
  * Make a query that came out of a dump whole again: state table, locator,
  * guard, dependencies, and a frontier that asks for a rebuild.  True if that
  * was done, or is not necessary.
@@ -297,6 +315,8 @@ vs_registry_adopt(Oid output, bool force)
 		return true;
 	if (!force && !(OidIsValid(get_trigger_oid(output, VS_GUARD_TRIGGER, true)) &&
 					OidIsValid(get_trigger_oid(output, VS_GUARD_ROW_TRIGGER, true))))
+		return false;
+	if (!force && vs_registry_read(output, &entry) && is_loading(entry.state))
 		return false;
 	LockRelationOid(output, ShareRowExclusiveLock);
 	if (!vs_registry_read(output, &entry) || entry.adopted)
