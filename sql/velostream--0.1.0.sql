@@ -240,6 +240,291 @@ COMMENT ON FUNCTION velostream.horizon() IS
 	'how far this database''s replication slot holds back the cleanup of dead rows, in transactions, and how many bytes of the shared cache are in use by all databases';
 
 --
+-- Windows over time (src/functions/vs_window_funcs.c).  Aligned to 1970-01-01
+-- 00:00, UTC for timestamptz; a bigint is milliseconds since then.
+--
+
+CREATE FUNCTION velostream.hop_support(internal)
+RETURNS internal
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_hop_support';
+
+COMMENT ON FUNCTION velostream.hop_support(internal) IS
+'planner support for velostream.hop()';
+
+CREATE FUNCTION velostream.cumulate_support(internal)
+RETURNS internal
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_cumulate_support';
+
+COMMENT ON FUNCTION velostream.cumulate_support(internal) IS
+'planner support for velostream.cumulate()';
+
+CREATE FUNCTION velostream.tumble(ts timestamp, size interval)
+RETURNS timestamp
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_tumble_timestamp';
+
+COMMENT ON FUNCTION velostream.tumble(timestamp, interval) IS
+'start of the window of this size that the time is in';
+
+CREATE FUNCTION velostream.tumble(ts timestamptz, size interval)
+RETURNS timestamptz
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_tumble_timestamp';
+
+COMMENT ON FUNCTION velostream.tumble(timestamptz, interval) IS
+'start of the window of this size that the time is in';
+
+CREATE FUNCTION velostream.tumble(ts date, size interval)
+RETURNS date
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_tumble_date';
+
+COMMENT ON FUNCTION velostream.tumble(date, interval) IS
+'start of the window of this size that the time is in';
+
+CREATE FUNCTION velostream.tumble(ts bigint, size interval)
+RETURNS bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_tumble_int8';
+
+COMMENT ON FUNCTION velostream.tumble(bigint, interval) IS
+'start of the window of this size that the time is in';
+
+CREATE FUNCTION velostream.tumble_start(ts timestamp, size interval)
+RETURNS timestamp
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_tumble_timestamp';
+
+COMMENT ON FUNCTION velostream.tumble_start(timestamp, interval) IS
+'the same as velostream.tumble()';
+
+CREATE FUNCTION velostream.tumble_start(ts timestamptz, size interval)
+RETURNS timestamptz
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_tumble_timestamp';
+
+COMMENT ON FUNCTION velostream.tumble_start(timestamptz, interval) IS
+'the same as velostream.tumble()';
+
+CREATE FUNCTION velostream.tumble_start(ts date, size interval)
+RETURNS date
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_tumble_date';
+
+COMMENT ON FUNCTION velostream.tumble_start(date, interval) IS
+'the same as velostream.tumble()';
+
+CREATE FUNCTION velostream.tumble_start(ts bigint, size interval)
+RETURNS bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_tumble_int8';
+
+COMMENT ON FUNCTION velostream.tumble_start(bigint, interval) IS
+'the same as velostream.tumble()';
+
+CREATE FUNCTION velostream.tumble_end(ts timestamp, size interval)
+RETURNS timestamp
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_tumble_end_timestamp';
+
+COMMENT ON FUNCTION velostream.tumble_end(timestamp, interval) IS
+'end of the window of this size that the time is in';
+
+CREATE FUNCTION velostream.tumble_end(ts timestamptz, size interval)
+RETURNS timestamptz
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_tumble_end_timestamp';
+
+COMMENT ON FUNCTION velostream.tumble_end(timestamptz, interval) IS
+'end of the window of this size that the time is in';
+
+CREATE FUNCTION velostream.tumble_end(ts date, size interval)
+RETURNS date
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_tumble_end_date';
+
+COMMENT ON FUNCTION velostream.tumble_end(date, interval) IS
+'end of the window of this size that the time is in';
+
+CREATE FUNCTION velostream.tumble_end(ts bigint, size interval)
+RETURNS bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_tumble_end_int8';
+
+COMMENT ON FUNCTION velostream.tumble_end(bigint, interval) IS
+'end of the window of this size that the time is in';
+
+CREATE FUNCTION velostream.hop(ts timestamp, size interval, advance interval)
+RETURNS SETOF timestamp
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+SUPPORT velostream.hop_support
+AS 'MODULE_PATHNAME', 'velostream_hop_timestamp';
+
+COMMENT ON FUNCTION velostream.hop(timestamp, interval, interval) IS
+'starts of all windows of this size that the time is in; one starts at every multiple of advance';
+
+CREATE FUNCTION velostream.hop(ts timestamptz, size interval, advance interval)
+RETURNS SETOF timestamptz
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+SUPPORT velostream.hop_support
+AS 'MODULE_PATHNAME', 'velostream_hop_timestamp';
+
+COMMENT ON FUNCTION velostream.hop(timestamptz, interval, interval) IS
+'starts of all windows of this size that the time is in; one starts at every multiple of advance';
+
+CREATE FUNCTION velostream.hop(ts date, size interval, advance interval)
+RETURNS SETOF date
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+SUPPORT velostream.hop_support
+AS 'MODULE_PATHNAME', 'velostream_hop_date';
+
+COMMENT ON FUNCTION velostream.hop(date, interval, interval) IS
+'starts of all windows of this size that the time is in; one starts at every multiple of advance';
+
+CREATE FUNCTION velostream.hop(ts bigint, size interval, advance interval)
+RETURNS SETOF bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+SUPPORT velostream.hop_support
+AS 'MODULE_PATHNAME', 'velostream_hop_int8';
+
+COMMENT ON FUNCTION velostream.hop(bigint, interval, interval) IS
+'starts of all windows of this size that the time is in; one starts at every multiple of advance';
+
+CREATE FUNCTION velostream.cumulate(ts timestamp, step interval, size interval)
+RETURNS SETOF timestamp
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+SUPPORT velostream.cumulate_support
+AS 'MODULE_PATHNAME', 'velostream_cumulate_timestamp';
+
+COMMENT ON FUNCTION velostream.cumulate(timestamp, interval, interval) IS
+'ends of all windows that the time is in; they share a start and grow by step up to size';
+
+CREATE FUNCTION velostream.cumulate(ts timestamptz, step interval, size interval)
+RETURNS SETOF timestamptz
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+SUPPORT velostream.cumulate_support
+AS 'MODULE_PATHNAME', 'velostream_cumulate_timestamp';
+
+COMMENT ON FUNCTION velostream.cumulate(timestamptz, interval, interval) IS
+'ends of all windows that the time is in; they share a start and grow by step up to size';
+
+CREATE FUNCTION velostream.cumulate(ts date, step interval, size interval)
+RETURNS SETOF date
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+SUPPORT velostream.cumulate_support
+AS 'MODULE_PATHNAME', 'velostream_cumulate_date';
+
+COMMENT ON FUNCTION velostream.cumulate(date, interval, interval) IS
+'ends of all windows that the time is in; they share a start and grow by step up to size';
+
+CREATE FUNCTION velostream.cumulate(ts bigint, step interval, size interval)
+RETURNS SETOF bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+SUPPORT velostream.cumulate_support
+AS 'MODULE_PATHNAME', 'velostream_cumulate_int8';
+
+COMMENT ON FUNCTION velostream.cumulate(bigint, interval, interval) IS
+'ends of all windows that the time is in; they share a start and grow by step up to size';
+
+CREATE FUNCTION velostream.session(ts timestamp, gap interval)
+RETURNS timestamp
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_session';
+
+COMMENT ON FUNCTION velostream.session(timestamp, interval) IS
+'in GROUP BY of a continuous query: start of the session that the time is in; a session ends when nothing comes for longer than the gap';
+
+CREATE FUNCTION velostream.session(ts timestamptz, gap interval)
+RETURNS timestamptz
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_session';
+
+COMMENT ON FUNCTION velostream.session(timestamptz, interval) IS
+'in GROUP BY of a continuous query: start of the session that the time is in; a session ends when nothing comes for longer than the gap';
+
+CREATE FUNCTION velostream.session(ts date, gap interval)
+RETURNS date
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_session';
+
+COMMENT ON FUNCTION velostream.session(date, interval) IS
+'in GROUP BY of a continuous query: start of the session that the time is in; a session ends when nothing comes for longer than the gap';
+
+CREATE FUNCTION velostream.session(ts bigint, gap interval)
+RETURNS bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_session';
+
+COMMENT ON FUNCTION velostream.session(bigint, interval) IS
+'in GROUP BY of a continuous query: start of the session that the time is in; a session ends when nothing comes for longer than the gap';
+
+CREATE FUNCTION velostream.window_end(start timestamp, size interval)
+RETURNS timestamp
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_window_end_timestamp';
+
+COMMENT ON FUNCTION velostream.window_end(timestamp, interval) IS
+'end of the window of this size that starts then; a day is 24 hours';
+
+CREATE FUNCTION velostream.window_end(start timestamptz, size interval)
+RETURNS timestamptz
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_window_end_timestamp';
+
+COMMENT ON FUNCTION velostream.window_end(timestamptz, interval) IS
+'end of the window of this size that starts then; a day is 24 hours';
+
+CREATE FUNCTION velostream.window_end(start date, size interval)
+RETURNS date
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_window_end_date';
+
+COMMENT ON FUNCTION velostream.window_end(date, interval) IS
+'end of the window of this size that starts then; a day is 24 hours';
+
+CREATE FUNCTION velostream.window_end(start bigint, size interval)
+RETURNS bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_window_end_int8';
+
+COMMENT ON FUNCTION velostream.window_end(bigint, interval) IS
+'end of the window of this size that starts then; a day is 24 hours';
+
+CREATE FUNCTION velostream.cumulate_start("end" timestamp, size interval)
+RETURNS timestamp
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_cumulate_start_timestamp';
+
+COMMENT ON FUNCTION velostream.cumulate_start(timestamp, interval) IS
+'start of the window that ends then and is one of those that grow up to size';
+
+CREATE FUNCTION velostream.cumulate_start("end" timestamptz, size interval)
+RETURNS timestamptz
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_cumulate_start_timestamp';
+
+COMMENT ON FUNCTION velostream.cumulate_start(timestamptz, interval) IS
+'start of the window that ends then and is one of those that grow up to size';
+
+CREATE FUNCTION velostream.cumulate_start("end" date, size interval)
+RETURNS date
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_cumulate_start_date';
+
+COMMENT ON FUNCTION velostream.cumulate_start(date, interval) IS
+'start of the window that ends then and is one of those that grow up to size';
+
+CREATE FUNCTION velostream.cumulate_start("end" bigint, size interval)
+RETURNS bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_cumulate_start_int8';
+
+COMMENT ON FUNCTION velostream.cumulate_start(bigint, interval) IS
+'start of the window that ends then and is one of those that grow up to size';
+
+--
 -- Views.  A role sees the queries whose outputs it owns (through membership as
 -- well), members of pg_monitor see all.
 --

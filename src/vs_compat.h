@@ -95,6 +95,11 @@ vs_make_file(Oid tablespace, Oid database, Oid number)
 #define vs_forget_not_null(rel) ((void) 0)
 #endif
 
+/* Before 17, intervals were finite. */
+#ifndef INTERVAL_NOT_FINITE
+#define INTERVAL_NOT_FINITE(interval) false
+#endif
+
 /* Ownership, by the names of PostgreSQL 15. */
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_class.h"

@@ -1,0 +1,1 @@
+#include "plan/vs_plan.h"
