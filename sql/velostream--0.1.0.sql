@@ -30,6 +30,12 @@ CREATE TABLE velostream.query (
 	error_hint	text,					-- 12
 	error_context text,					-- 13
 	stopped_at	timestamptz,			-- 14
+	emit		"char" NOT NULL CHECK (emit IN ('c', 'f')),					-- 15: VsEmit
+	late_data	"char" NOT NULL CHECK (late_data IN ('d', 'x', 'u', 'n')),	-- 16: VsLateData
+	delay		bigint,					-- 17: max_out_of_orderness; 17 to 20 are in microseconds
+	idle_timeout bigint,				-- 18
+	max_future_skew bigint,				-- 19
+	retention	bigint,					-- 20: window_retention
 	PRIMARY KEY (output)
 ) USING heap;
 COMMENT ON TABLE velostream.query IS 'continuous queries: their objects and options; see the view velostream.queries';
@@ -66,6 +72,12 @@ CREATE TABLE velostream.frontier (
 	rebuilds	bigint NOT NULL,		-- 25
 	busy_us		bigint NOT NULL,		-- 26
 	horizon		pg_lsn NOT NULL,		-- 27: life of the slot that holds it: where the WAL was when it was made
+	event_time	timestamptz,			-- 28: the greatest one that was read
+	watermark	timestamptz,			-- 29: windows that end here or before are closed
+	event_at	timestamptz,			-- 30: when the last row came
+	late		bigint NOT NULL,		-- 31
+	partly_late	bigint NOT NULL,		-- 32
+	open_windows bigint NOT NULL,		-- 33
 	PRIMARY KEY (output)
 ) USING heap WITH (fillfactor = 20, vacuum_truncate = off);
 COMMENT ON TABLE velostream.frontier IS 'how far each continuous query has read its sources, and its counters; see the view velostream.stat_queries';
@@ -120,6 +132,23 @@ AS 'MODULE_PATHNAME', 'velostream_is_dead_letter';
 
 COMMENT ON FUNCTION velostream.is_dead_letter(oid, tid, xid) IS
 'in a batch: is this row of a source a dead letter of the query?  Used by velostream itself';
+
+-- Evaluated after all other conditions, for each row once.
+CREATE FUNCTION velostream.admit("time" anyelement)
+RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000
+AS 'MODULE_PATHNAME', 'velostream_admit';
+
+COMMENT ON FUNCTION velostream.admit(anyelement) IS
+'in a batch: does a row with this event time count?  Rows without one, and late ones, do not.  Used by velostream itself';
+
+CREATE FUNCTION velostream.open_time("time" anyelement)
+RETURNS anyelement
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'velostream_open_time';
+
+COMMENT ON FUNCTION velostream.open_time(anyelement) IS
+'in a batch with late_data = include_in_next_window: the event time, or for a late row one of the first window that is open.  Used by velostream itself';
 
 CREATE FUNCTION velostream.guard()
 RETURNS trigger
@@ -559,7 +588,18 @@ SELECT q.output AS query,
 	CASE WHEN x.message IS NULL THEN q.error_hint ELSE x.hint END AS error_hint,
 	CASE WHEN x.message IS NULL THEN q.error_context ELSE x.context END AS error_context,
 	coalesce(x.failed_at, q.stopped_at) AS failed_at,
-	CASE WHEN q.status = 'r' THEN x.retry_at END AS retry_at
+	CASE WHEN q.status = 'r' THEN x.retry_at END AS retry_at,
+	CASE q.emit WHEN 'c' THEN 'changes' ELSE 'final' END AS emit,
+	CASE q.late_data WHEN 'd' THEN 'dead_letter' WHEN 'x' THEN 'drop' WHEN 'u' THEN 'update_previous'
+		ELSE 'include_in_next_window' END AS late_data,
+	q.delay * interval '1 microsecond' AS max_out_of_orderness,
+	q.idle_timeout * interval '1 microsecond' AS idle_timeout,
+	q.max_future_skew * interval '1 microsecond' AS max_future_skew,
+	q.retention * interval '1 microsecond' AS window_retention,
+	f.watermark,
+	f.open_windows,
+	f.late,
+	f.dead
 FROM velostream.query q
 	JOIN pg_class c ON c.oid = q.output
 	JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -587,6 +627,16 @@ COMMENT ON COLUMN velostream.queries.error_hint IS 'hint of the last failure, if
 COMMENT ON COLUMN velostream.queries.error_context IS 'where the last failure happened';
 COMMENT ON COLUMN velostream.queries.failed_at IS 'when the last failure happened';
 COMMENT ON COLUMN velostream.queries.retry_at IS 'when the failed batch is tried again';
+COMMENT ON COLUMN velostream.queries.emit IS 'changes: rows of windows are emitted whenever they change; final: once, when their window closes';
+COMMENT ON COLUMN velostream.queries.late_data IS 'what becomes of rows whose windows are closed: dead_letter, drop, update_previous (the closed window is corrected) or include_in_next_window';
+COMMENT ON COLUMN velostream.queries.max_out_of_orderness IS 'the watermark is so far behind the greatest event time';
+COMMENT ON COLUMN velostream.queries.idle_timeout IS 'without rows for so long, the watermark moves with the clock';
+COMMENT ON COLUMN velostream.queries.max_future_skew IS 'rows further ahead of the clock do not move the watermark';
+COMMENT ON COLUMN velostream.queries.window_retention IS 'windows take rows for so long after they have closed';
+COMMENT ON COLUMN velostream.queries.watermark IS 'windows that end here or before are closed; as a timestamptz, whatever the type of the event times';
+COMMENT ON COLUMN velostream.queries.open_windows IS 'rows of windows (or panes of them) that are kept until their window closes';
+COMMENT ON COLUMN velostream.queries.late IS 'rows that came when all their windows were closed';
+COMMENT ON COLUMN velostream.queries.dead IS 'rows put into velostream.dead_letters';
 COMMENT ON COLUMN velostream.queries.query IS 'the output table';
 
 CREATE VIEW velostream.stat_queries WITH (security_barrier) AS
@@ -613,7 +663,12 @@ SELECT q.output AS query,
 	x.cache_groups,
 	x.cache_bytes,
 	x.cache_hits,
-	x.cache_misses
+	x.cache_misses,
+	f.event_time,
+	f.watermark,
+	f.late,
+	f.partly_late,
+	f.open_windows
 FROM velostream.query q
 	JOIN pg_class c ON c.oid = q.output
 	JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -644,6 +699,11 @@ COMMENT ON COLUMN velostream.stat_queries.cache_groups IS 'groups in the shared 
 COMMENT ON COLUMN velostream.stat_queries.cache_bytes IS 'their size';
 COMMENT ON COLUMN velostream.stat_queries.cache_hits IS 'groups found in the cache';
 COMMENT ON COLUMN velostream.stat_queries.cache_misses IS 'groups looked up in the tables';
+COMMENT ON COLUMN velostream.stat_queries.event_time IS 'the greatest event time that moves the watermark';
+COMMENT ON COLUMN velostream.stat_queries.watermark IS 'windows that end here or before are closed';
+COMMENT ON COLUMN velostream.stat_queries.late IS 'rows that came when all their windows were closed';
+COMMENT ON COLUMN velostream.stat_queries.partly_late IS 'rows that came when some of their windows were closed, and count in the others';
+COMMENT ON COLUMN velostream.stat_queries.open_windows IS 'rows of windows (or panes of them) that are kept until their window closes';
 COMMENT ON COLUMN velostream.stat_queries.query IS 'the output table';
 
 -- Rows are data of the sources: members of pg_monitor see that there are dead

@@ -40,6 +40,38 @@ typedef enum VsOnError
 	VS_ON_ERROR_STOP = 's'
 } VsOnError;
 
+/* When the rows of a window are emitted. */
+typedef enum VsEmit
+{
+	VS_EMIT_CHANGES = 'c',		/* whenever they change */
+	VS_EMIT_FINAL = 'f'			/* once, when the window closes */
+} VsEmit;
+
+/* What becomes of a row whose windows are all closed. */
+typedef enum VsLateData
+{
+	VS_LATE_DEAD_LETTER = 'd',	/* kept in velostream.dead_letters */
+	VS_LATE_DROP = 'x',			/* counted, no more */
+	VS_LATE_UPDATE = 'u',		/* the closed window is corrected */
+	VS_LATE_NEXT = 'n'			/* counted in a window that is open */
+} VsLateData;
+
+/*
+ * How a query treats event time.  Durations are in microseconds, -1: not
+ * given.
+ */
+typedef struct VsTimeOptions
+{
+	VsEmit		emit;
+	VsLateData	late;
+	int64		delay;			/* the watermark is so far behind the greatest
+								 * event time (out-of-orderness) */
+	int64		idle_timeout;
+	int64		max_future_skew;
+	int64		retention;		/* a window stays changeable for so long after
+								 * the watermark passed its end */
+} VsTimeOptions;
+
 typedef enum VsStatus
 {
 	VS_STATUS_RUNNING = 'r',

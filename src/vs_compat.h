@@ -162,13 +162,13 @@ vs_make_file(Oid tablespace, Oid database, Oid number)
 #define vs_acquire_slot(name, nowait) ReplicationSlotAcquire(name, nowait)
 #endif
 
-/* Scan a relation by an index with a single key. */
+/* Scan a relation by an index with so many keys. */
 #if PG_VERSION_NUM >= 180000
-#define vs_beginscan_one_key(heap, index, snapshot) \
-	index_beginscan(heap, index, snapshot, NULL, 1, 0)
+#define vs_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
 #else
-#define vs_beginscan_one_key(heap, index, snapshot) \
-	index_beginscan(heap, index, snapshot, 1, 0)
+#define vs_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
 /* Run a plan to its end. */

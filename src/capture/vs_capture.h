@@ -88,6 +88,8 @@ extern void vs_delta_last_row(VsDelta *delta, Oid *relid, ItemPointer tid,
 							  TransactionId *xmin, int *weight,
 							  TupleTableSlot **slot);
 
+extern int	vs_delta_last_weight(VsDelta *delta);	/* its weight alone */
+
 /*
  * Versions that no execution delivers, whichever way they go: those of dead
  * letters.  They keep their ordinals.

@@ -333,6 +333,12 @@ vs_delta_last_row(VsDelta *delta, Oid *relid, ItemPointer tid,
 	table_close(rel, NoLock);
 }
 
+int
+vs_delta_last_weight(VsDelta *delta)
+{
+	return delta->last_code > 0 ? 1 : -1;
+}
+
 /* Identity of a row version.  Compared as bytes: zero what is between. */
 typedef struct DeadVersion
 {

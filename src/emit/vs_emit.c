@@ -96,7 +96,7 @@ vs_emit_sweep(VsRun *run)
 static bool
 can_keep(VsPlan *plan)
 {
-	return plan->entry.on_error != VS_ON_ERROR_DEAD_LETTER &&
+	return plan->entry.on_error != VS_ON_ERROR_DEAD_LETTER && !plan->final &&
 		(plan->strategy == VS_STRATEGY_GROUPS ||
 		 (plan->strategy == VS_STRATEGY_ROWS && plan->entry.mode == VS_SOURCE_CHANGES));
 }

@@ -17,6 +17,8 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "commands/defrem.h"
 #include "commands/trigger.h"
 #include "emit/vs_target.h"
 #include "executor/executor.h"
@@ -27,6 +29,7 @@
 #include "storage/bufmgr.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "vs_compat.h"
@@ -37,6 +40,8 @@ static void prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locat
 static void prepare_defaults(VsTarget *target);
 static void fill_user_columns(VsTarget *target, bool update);
 static bool row_matches(VsTarget *target, const Datum *values, const bool *nulls);
+static bool find_pane(VsTarget *target, const Datum *values, const bool *nulls);
+static void add_bound(VsRangeScan *scan, AttrNumber column, StrategyNumber strategy, Datum bound);
 
 /* See vs_target.h.  Row triggers that need the old row forbid blind updates. */
 VsTarget *
@@ -185,6 +190,10 @@ vs_target_end(VsTarget *target)
 
 	if (target->locator)
 		index_close(target->locator, NoLock);
+	if (target->pane_index)
+		index_close(target->pane_index, NoLock);
+	if (target->window_index)
+		index_close(target->window_index, NoLock);
 	EvalPlanQualEnd(&target->epqstate);
 	ExecCloseIndices(target->relinfo);
 	ExecResetTupleTable(target->estate->es_tupleTable, false);
@@ -300,13 +309,15 @@ vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *n
 {
 	bool		found = false;
 
+	if (target->pane_index)
+		return find_pane(target, values, nulls);
 	if (target->locator)
 	{
 		IndexScanDesc scan;
 		ScanKeyData key;
 
 		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) hash));
-		scan = vs_beginscan_one_key(target->rel, target->locator, SnapshotSelf);
+		scan = vs_beginscan(target->rel, target->locator, SnapshotSelf, 1);
 		index_rescan(scan, &key, 1, NULL, 0);
 		while (!found && index_getnext_slot(scan, ForwardScanDirection, target->oldslot))
 			found = row_matches(target, values, nulls);
@@ -325,6 +336,145 @@ vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *n
 		table_endscan(scan);
 	}
 	return found;
+}
+
+/* ----------
+ * Windows
+ * ----------
+ */
+
+void
+vs_target_use_windows(VsTarget *target, AttrNumber window, Oid pane_index, Oid window_index)
+{
+	TupleDesc	desc = RelationGetDescr(target->rel);
+	Oid		   *types = palloc(sizeof(Oid) * target->nlookup);
+	Oid		   *collations = palloc(sizeof(Oid) * target->nlookup);
+	int			n = 0;
+
+	target->window_attno = window;
+	target->window_type = TupleDescAttr(desc, window - 1)->atttypid;
+	for (int i = 0; i < target->nlookup; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, target->lookup[i] - 1);
+
+		if (att->attnum == window)
+			continue;
+		types[n] = att->atttypid;
+		collations[n++] = att->attcollation;
+	}
+	if (n > 0)
+		target->others = vs_hasher_make(n, types, collations, false);
+	if (OidIsValid(pane_index))
+		target->pane_index = index_open(pane_index, RowExclusiveLock);
+	if (OidIsValid(window_index))
+		target->window_index = index_open(window_index, RowExclusiveLock);
+}
+
+uint64
+vs_target_hash_others(VsTarget *target, const Datum *values, const bool *nulls)
+{
+	Datum	   *others = palloc(sizeof(Datum) * target->nlookup);
+	bool	   *others_null = palloc(sizeof(bool) * target->nlookup);
+	int			n = 0;
+
+	if (target->others == NULL)
+		return 0;
+	for (int i = 0; i < target->nlookup; i++)
+	{
+		if (target->lookup[i] == target->window_attno)
+			continue;
+		others[n] = values[i];
+		others_null[n++] = nulls[i];
+	}
+	return vs_hasher_hash(target->others, others, others_null);
+}
+
+/* A pane, by all its keys. */
+static bool
+find_pane(VsTarget *target, const Datum *values, const bool *nulls)
+{
+	VsRangeScan *scan;
+	bool		found = false;
+	int			window = 0;
+
+	while (target->lookup[window] != target->window_attno)
+		window++;
+	scan = vs_range_begin(target, true, vs_target_hash_others(target, values, nulls),
+						  &values[window], NULL, ForwardScanDirection);
+	while (!found && vs_range_next(scan))
+	{
+		bool		null;
+
+		found = row_matches(target, values, nulls);
+
+		/*
+		 * those of other keys with the same hash may come first, but only of
+		 * this pane
+		 */
+		if (!found && slot_getattr(target->oldslot, target->window_attno, &null) != values[window])
+			break;
+	}
+	if (found)
+		ExecMaterializeSlot(target->oldslot);
+	vs_range_end(scan);
+	return found;
+}
+
+struct VsRangeScan
+{
+	VsTarget   *target;
+	IndexScanDesc scan;
+	ScanDirection direction;
+	ScanKeyData keys[3];
+	int			nkeys;
+};
+
+/* See vs_target.h. */
+VsRangeScan *
+vs_range_begin(VsTarget *target, bool panes, uint64 hash, const Datum *low, const Datum *high,
+			   ScanDirection direction)
+{
+	VsRangeScan *scan = palloc0(sizeof(VsRangeScan));
+	AttrNumber	column = panes && target->others != NULL ? 2 : 1;
+
+	scan->target = target;
+	scan->direction = direction;
+	if (column == 2)
+		ScanKeyInit(&scan->keys[scan->nkeys++], 1, BTEqualStrategyNumber, F_INT8EQ,
+					Int64GetDatum((int64) hash));
+	if (low != NULL)
+		add_bound(scan, column, BTGreaterEqualStrategyNumber, *low);
+	if (high != NULL)
+		add_bound(scan, column, BTLessStrategyNumber, *high);
+	scan->scan = vs_beginscan(target->rel, panes ? target->pane_index : target->window_index,
+							  SnapshotSelf, scan->nkeys);
+	index_rescan(scan->scan, scan->keys, scan->nkeys, NULL, 0);
+	return scan;
+}
+
+/* Event times are of types whose default operator family compares them with themselves. */
+static void
+add_bound(VsRangeScan *scan, AttrNumber column, StrategyNumber strategy, Datum bound)
+{
+	Oid			type = scan->target->window_type;
+	Oid			opclass = GetDefaultOpClass(type, BTREE_AM_OID);
+	Oid			operator = get_opfamily_member(get_opclass_family(opclass), type, type, strategy);
+
+	ScanKeyInit(&scan->keys[scan->nkeys++], column, strategy, get_opcode(operator), bound);
+}
+
+bool
+vs_range_next(VsRangeScan *scan)
+{
+	CHECK_FOR_INTERRUPTS();
+	return index_getnext_slot(scan->scan, scan->direction, scan->target->oldslot);
+}
+
+void
+vs_range_end(VsRangeScan *scan)
+{
+	index_endscan(scan->scan);
+	pfree(scan);
 }
 
 static bool

@@ -37,6 +37,17 @@ typedef struct VsTarget
 
 	/* lookup */
 	Relation	locator;		/* index on the hash of the columns, or NULL */
+
+	/*
+	 * State of a query with a window.  Panes have no locator of their own:
+	 * they are found by the hash of the other keys, if there are any, and by
+	 * the window column.
+	 */
+	AttrNumber	window_attno;	/* column with windows or panes, or 0 */
+	Oid			window_type;
+	VsHasher   *others;			/* over the other keys, or NULL */
+	Relation	pane_index;		/* (hash of the other keys, window), or NULL */
+	Relation	window_index;	/* (window), or NULL */
 	int			nlookup;
 	AttrNumber *lookup;			/* attnums of the columns that are looked up */
 	VsHasher   *hasher;			/* over those columns */
@@ -67,6 +78,24 @@ extern void vs_target_delete(VsTarget *target, ItemPointer tid);
 /* Put the row with this TID, or with these lookup values, into oldslot. */
 extern bool vs_target_fetch(VsTarget *target, ItemPointer tid);
 extern bool vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *nulls);
+
+/* Prepare a state table to be searched by its windows; see above. */
+extern void vs_target_use_windows(VsTarget *target, AttrNumber window, Oid pane_index,
+								  Oid window_index);
+
+/* The hash of all looked-up values but the window. */
+extern uint64 vs_target_hash_others(VsTarget *target, const Datum *values, const bool *nulls);
+
+/*
+ * Rows with low <= window < high, each bound NULL where there is none, in this
+ * order; oldslot holds them.  With "panes", those whose other keys have this
+ * hash.  The row that was returned may be deleted.
+ */
+typedef struct VsRangeScan VsRangeScan;
+extern VsRangeScan *vs_range_begin(VsTarget *target, bool panes, uint64 hash,
+								   const Datum *low, const Datum *high, ScanDirection direction);
+extern bool vs_range_next(VsRangeScan *scan);
+extern void vs_range_end(VsRangeScan *scan);
 
 /* Before an update by TID alone, without fetch or find; forgets oldslot. */
 extern void vs_target_prune(VsTarget *target, ItemPointer tid);

@@ -79,6 +79,7 @@ typedef struct MutableCall
 typedef struct FindNode
 {
 	bool		(*match) (Node *node);
+	Query	   *query;			/* or NULL: whose window is not looked into */
 	Node	   *found;
 } FindNode;
 
@@ -92,6 +93,8 @@ typedef struct UngroupedVars
 #define KEYWORD_TOKEN	10000
 
 static void check_clauses(CheckState *check, Query *query);
+static void check_generators(CheckState *check, Query *query, List *exprs);
+static bool find_node_walker(Node *node, FindNode *find);
 static void check_expressions(CheckState *check, Query *query, List *exprs);
 static void check_columns(CheckState *check, Query *query);
 static void check_distinct(CheckState *check, Query *query);
@@ -127,7 +130,8 @@ static char *key_name(Query *query, Node *expr, int number);
  * stmt_location says where in it the statement begins.
  */
 void
-vs_query_check(Query *query, VsKind kind, VsSourceMode mode, const char *source_text)
+vs_query_check(Query *query, VsKind kind, VsSourceMode mode, const VsTimeOptions *options,
+			   const char *source_text)
 {
 	CheckState	check = {0};
 
@@ -143,6 +147,7 @@ vs_query_check(Query *query, VsKind kind, VsSourceMode mode, const char *source_
 	check_distinct(&check, query);
 	check_aggregates(&check, query);
 	check_dependent_keys(&check, query);
+	vs_window_check(check.pstate, query, mode, options);
 	check_source(&check, query);
 	check_row_security(&check, query);
 
@@ -250,10 +255,7 @@ check_clauses(CheckState *check, Query *query)
 	if (query->sortClause != NIL)
 		refuse(check, clause_location(check, "order"), "ORDER BY",
 			   "Rows of a table have no order: use ORDER BY when the output is read.");
-	if (query->hasTargetSRFs)
-		refuse(check, location_of(query, is_set_returning),
-			   "set-returning functions in the select list",
-			   "Expand the rows in a view over the output.");
+	check_generators(check, query, query->targetList);
 	if (query->hasSubLinks)
 		refuse(check, location_of(query, is_sublink), "subqueries in expressions",
 			   "Store what the subquery looks up in a column of the source, or look it up in a view over the output.");
@@ -261,6 +263,20 @@ check_clauses(CheckState *check, Query *query)
 		refuse(check, clause_location(check, "having"),
 			   "HAVING without GROUP BY or an aggregate",
 			   "Use WHERE, or add an aggregate such as count(*).");
+}
+
+/* Refuse functions that return several rows, but for the window of the query. */
+static void
+check_generators(CheckState *check, Query *query, List *exprs)
+{
+	FindNode	find = {.match = is_set_returning,.query = query};
+
+	if (!query->hasTargetSRFs)
+		return;
+	find_node_walker((Node *) exprs, &find);
+	if (find.found != NULL)
+		refuse(check, exprLocation(find.found), "set-returning functions in the select list",
+			   "Expand the rows in a view over the output.");
 }
 
 /*
@@ -753,7 +769,7 @@ query_expressions(Query *query)
 static bool
 find_node_walker(Node *node, FindNode *find)
 {
-	if (node == NULL)
+	if (node == NULL || (find->query != NULL && vs_window_is_generator(find->query, node)))
 		return false;
 	if (find->match(node))
 	{

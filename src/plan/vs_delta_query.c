@@ -48,6 +48,7 @@
 #include "vs_compat.h"
 
 static Query *groups_query(VsPlan *plan, bool change);
+static Query *admit_query(VsPlan *plan, Query *query);
 static Query *rows_query(VsPlan *plan, bool change);
 static void leave_out_dead(Query *query);
 static Query *recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys);
@@ -70,7 +71,7 @@ vs_plan_insert(VsPlan *plan)
 	if (plan->insert_plan == NULL)
 	{
 		Query	   *query = plan->strategy == VS_STRATEGY_GROUPS ?
-		groups_query(plan, false) : rows_query(plan, false);
+		admit_query(plan, groups_query(plan, false)) : rows_query(plan, false);
 
 		plan->insert_plan = plan_over_delta(plan, query, false);
 	}
@@ -84,7 +85,7 @@ vs_plan_change(VsPlan *plan)
 	if (plan->change_plan == NULL)
 	{
 		Query	   *query = plan->strategy == VS_STRATEGY_GROUPS ?
-		groups_query(plan, true) : rows_query(plan, true);
+		admit_query(plan, groups_query(plan, true)) : rows_query(plan, true);
 
 		plan->change_plan = plan_over_delta(plan, query, true);
 	}
@@ -174,6 +175,7 @@ groups_query(VsPlan *plan, bool change)
 		TargetEntry *tle = get_sortgroupclause_tle(lfirst(lc), query->targetList);
 
 		tle = flatCopyTargetEntry(tle);
+		tle->expr = copyObject(plan->keys[foreach_current_index(lc)].delta_expr);
 		tle->resno = list_length(tlist) + 1;
 		if (plan->source_has_key && plan->nkeys > 1)
 			tle->expr = hide_column(tle->expr);
@@ -198,6 +200,7 @@ groups_query(VsPlan *plan, bool change)
 		}
 	}
 	query->havingQual = NULL;
+	query->hasTargetSRFs = false;
 	query->hasAggs = plan->naggs > 0;
 	if (plan->nkeys > 0)
 		tlist = sort_by_hash(plan, query, tlist);
@@ -257,6 +260,19 @@ add_zero(List *tlist)
 								 false, FLOAT8PASSBYVAL);
 
 	return lappend(tlist, makeTargetEntry((Expr *) zero, list_length(tlist) + 1, NULL, false));
+}
+
+/*
+ * Of a query with a window, let each row that passes WHERE be seen by the clock
+ * of the batch, which may turn it away.
+ */
+static Query *
+admit_query(VsPlan *plan, Query *query)
+{
+	if (plan->window.kind != VS_WINDOW_NONE)
+		query->jointree->quals = (Node *)
+			make_and_qual(query->jointree->quals, (Node *) vs_window_admit(&plan->window));
+	return query;
 }
 
 /*
@@ -387,7 +403,7 @@ recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys)
 	for (int i = 0; i < plan->nkeys; i++)
 	{
 		VsKey	   *key = &plan->keys[i];
-		Expr	   *expr = copyObject(key->expr);
+		Expr	   *expr = copyObject(key->delta_expr);
 
 		rte->eref->colnames = lappend(rte->eref->colnames,
 									  makeString(psprintf("key_%d", i + 1)));

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
+#include "utils/timestamp.h"
 #include "vs_compat.h"
 
 typedef struct Explain
@@ -30,6 +31,7 @@ typedef struct Explain
 static void say(Explain *explain, const char *fmt,...) pg_attribute_printf(2, 3);
 static void explain_source(Explain *explain);
 static void explain_strategy(Explain *explain);
+static void explain_window(Explain *explain);
 static void explain_groups(Explain *explain);
 static const char *column_name(VsPlan *plan, AttrNumber attno);
 
@@ -57,6 +59,8 @@ velostream_explain(PG_FUNCTION_ARGS)
 
 	explain_source(&explain);
 	explain_strategy(&explain);
+	if (explain.plan->window.kind != VS_WINDOW_NONE)
+		explain_window(&explain);
 	if (explain.plan->strategy == VS_STRATEGY_GROUPS)
 		explain_groups(&explain);
 	MemoryContextDelete(explain.plan->context);
@@ -124,6 +128,63 @@ explain_strategy(Explain *explain)
 	}
 	if (plan->entry.kind == VS_KIND_STREAM)
 		say(explain, "Output: a stream, every change is appended");
+}
+
+/* A length of time, as an interval. */
+static const char *
+length(int64 us)
+{
+	Interval   *interval = palloc0(sizeof(Interval));
+
+	interval->time = us;
+	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
+}
+
+/* How windows come about, when their rows are emitted, and when they close. */
+static void
+explain_window(Explain *explain)
+{
+	VsPlan	   *plan = explain->plan;
+	const VsTimeOptions *time = &plan->entry.time;
+
+	switch (plan->window.kind)
+	{
+		case VS_WINDOW_HOP:
+		case VS_WINDOW_CUMULATE:
+			say(explain, "Window: %s, put together from panes of %s",
+				get_func_name(plan->window.call->funcid), length(plan->window.pane));
+			break;
+		case VS_WINDOW_SESSION:
+			say(explain, "Window: session, chains of panes of %s, the gap",
+				length(plan->window.pane));
+			break;
+		default:
+			say(explain, "Window: tumble, a group key");
+	}
+	if (plan->final)
+		say(explain, "Emission: final, once for each window and group, when the window closes");
+	else
+		say(explain, "Emission: changes, whenever they happen");
+	if (!plan->timed)
+	{
+		say(explain, "  Windows never close");
+		return;
+	}
+	say(explain, "  Windows close when the watermark, %s behind the greatest event time, reaches their end",
+		length(Max(time->delay, 0)));
+	say(explain, "  Late rows: %s",
+		time->late == VS_LATE_DEAD_LETTER ? "dead letters" :
+		time->late == VS_LATE_DROP ? "dropped" :
+		time->late == VS_LATE_UPDATE ? "correct what was emitted" :
+		"count in a window that is open");
+	if (time->retention >= 0)
+		say(explain, "  Closed windows take rows for another %s", length(time->retention));
+	if (time->idle_timeout >= 0)
+		say(explain, "  Without rows for %s, the watermark moves with the clock",
+			length(time->idle_timeout));
+	if (time->max_future_skew >= 0)
+		say(explain, "  Rows more than %s ahead of the clock do not move the watermark",
+			length(time->max_future_skew));
 }
 
 /* The keys, how each aggregate is kept, and where. */

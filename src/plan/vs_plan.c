@@ -69,8 +69,10 @@ static bool reads_relation(Oid relid, Oid target, List **seen);
 static bool names_relation(Node *node, List **relids);
 static void choose_strategy(VsPlan *plan);
 static void describe_keys(VsPlan *plan);
+static void describe_window(VsPlan *plan);
 static void describe_aggregates(VsPlan *plan);
 static bool place_partials(VsPlan *plan);
+static int	index_of(List **aggrefs, Aggref *aggref);
 static void describe_group_tuple(VsPlan *plan);
 static void describe_output(VsPlan *plan);
 static void add_layout(VsPlan *plan);
@@ -357,7 +359,7 @@ read_query(VsPlan *plan)
 	AcquireRewriteLocks(query, true, false);
 
 	/* a view in it may have been replaced by what would have been refused */
-	vs_query_check(copyObject(query), plan->entry.kind, plan->entry.mode, NULL);
+	vs_query_check(copyObject(query), plan->entry.kind, plan->entry.mode, &plan->entry.time, NULL);
 	rewritten = QueryRewrite(query);
 	if (list_length(rewritten) != 1)
 		elog(ERROR, "rewriting the query of relation %u gave %d queries",
@@ -633,6 +635,7 @@ choose_strategy(VsPlan *plan)
 		plan->strategy = VS_STRATEGY_GROUPS;
 		plan->single_group = (query->groupClause == NIL);
 		describe_keys(plan);
+		describe_window(plan);
 		return;
 	}
 
@@ -655,7 +658,7 @@ choose_strategy(VsPlan *plan)
 static void
 set_key_type(VsKey *key, Node *expr)
 {
-	key->expr = (Expr *) expr;
+	key->expr = key->delta_expr = (Expr *) expr;
 	key->type = exprType(expr);
 	key->typmod = exprTypmod(expr);
 	key->collation = exprCollation(expr);
@@ -686,6 +689,24 @@ describe_keys(VsPlan *plan)
 	}
 }
 
+/* The window among the keys, and whether windows close. */
+static void
+describe_window(VsPlan *plan)
+{
+	const VsTimeOptions *options = &plan->entry.time;
+	VsWindow   *window = &plan->window;
+
+	if (!vs_window_find(plan->query, window))
+		return;
+	plan->panes = window->kind != VS_WINDOW_TUMBLE;
+	plan->final = options->emit == VS_EMIT_FINAL;
+	plan->timed = plan->final || options->delay >= 0 || options->retention >= 0 ||
+		options->idle_timeout >= 0;
+	if (plan->panes || (plan->timed && options->late == VS_LATE_NEXT))
+		plan->keys[window->key].delta_expr =
+			vs_window_pane(window, options->late, plan->timed);
+}
+
 /* Collect the different aggregates of a query, in the order they stand there. */
 static bool
 collect_aggrefs(Node *node, List **aggrefs)
@@ -698,6 +719,18 @@ collect_aggrefs(Node *node, List **aggrefs)
 		return false;
 	}
 	return expression_tree_walker(node, collect_aggrefs, aggrefs);
+}
+
+/* Where an aggregate stands in a list, to which it is added if need be. */
+static int
+index_of(List **aggrefs, Aggref *aggref)
+{
+	int			i = 0;
+
+	*aggrefs = list_append_unique(*aggrefs, aggref);
+	while (!equal(list_nth(*aggrefs, i), aggref))
+		i++;
+	return i;
 }
 
 /*
@@ -714,6 +747,11 @@ describe_aggregates(VsPlan *plan)
 
 	collect_aggrefs((Node *) query->targetList, &aggrefs);
 	collect_aggrefs(query->havingQual, &aggrefs);
+	if (plan->window.kind == VS_WINDOW_SESSION)
+	{
+		plan->first_time_agg = index_of(&aggrefs, vs_window_extremum(&plan->window, "min"));
+		plan->last_time_agg = index_of(&aggrefs, vs_window_extremum(&plan->window, "max"));
+	}
 
 	/*
 	 * where rows can go away, groups can become empty, and what came and went
@@ -722,14 +760,7 @@ describe_aggregates(VsPlan *plan)
 	counted = plan->entry.mode == VS_SOURCE_CHANGES;
 	plan->count_agg = -1;
 	if (counted)
-	{
-		Aggref	   *count = vs_make_count();
-
-		aggrefs = list_append_unique(aggrefs, count);
-		foreach(lc, aggrefs)
-			if (equal(lfirst(lc), count))
-			plan->count_agg = foreach_current_index(lc);
-	}
+		plan->count_agg = index_of(&aggrefs, vs_make_count());
 
 	plan->naggs = list_length(aggrefs);
 	plan->aggs = palloc0(sizeof(VsAgg *) * Max(plan->naggs, 1));
@@ -809,7 +840,7 @@ describe_group_tuple(VsPlan *plan)
 	plan->group_output_attno = palloc0(sizeof(AttrNumber) * Max(natts, 1));
 	plan->shown_count = -1;
 	in_output = plan->entry.kind == VS_KIND_TABLE &&
-		plan->query->havingQual == NULL && natts > 0;
+		plan->query->havingQual == NULL && natts > 0 && !plan->panes && !plan->final;
 
 	for (int i = 0; i < plan->nkeys; i++)
 	{
@@ -947,6 +978,9 @@ vs_plan_locator_columns(VsPlan *plan, bool *image)
 	*image = false;
 	if (plan->entry.kind == VS_KIND_STREAM)
 		return NIL;
+	/* what is final is only inserted */
+	if (plan->final && plan->entry.time.late != VS_LATE_UPDATE)
+		return NIL;
 	if (plan->strategy == VS_STRATEGY_BAG)
 	{
 		if (plan->entry.mode == VS_SOURCE_APPEND)
@@ -961,6 +995,16 @@ vs_plan_locator_columns(VsPlan *plan, bool *image)
 	for (int i = 0; i < plan->nkeys; i++)
 		attnums = lappend_int(attnums, plan->keys[i].output_attno);
 	return attnums;
+}
+
+/*
+ * The column of the state table that has the windows, or panes, if they have
+ * to be found by it: because they are panes, or because they close.
+ */
+AttrNumber
+vs_plan_window_column(VsPlan *plan)
+{
+	return plan->panes || plan->timed ? plan->window.key + 1 : 0;
 }
 
 const char *

@@ -27,10 +27,42 @@ typedef enum VsStrategy
 	VS_STRATEGY_BAG				/* filter and projection, duplicates kept */
 } VsStrategy;
 
+/* The kind of window that a query groups by. */
+typedef enum VsWindowKind
+{
+	VS_WINDOW_NONE,
+	VS_WINDOW_TUMBLE,
+	VS_WINDOW_HOP,
+	VS_WINDOW_CUMULATE,
+	VS_WINDOW_SESSION
+} VsWindowKind;
+
+/*
+ * The window of a query: a call of velostream.tumble, hop, cumulate or session
+ * among its group keys.  Lengths are in microseconds.
+ *
+ * What is kept of all but tumbling windows is panes: groups by tumble(time,
+ * pane), of which windows are put together.  A window that starts or ends in
+ * a pane starts or ends with it; and rows of one pane are of one session.
+ */
+typedef struct VsWindow
+{
+	VsWindowKind kind;
+	int			key;			/* index among the group keys */
+	FuncExpr   *call;			/* over the source */
+	Expr	   *time;			/* its first argument */
+	Oid			type;			/* of event times */
+	int64		size;			/* session: the gap */
+	int64		advance;		/* cumulate: the step */
+	int64		pane;
+} VsWindow;
+
 /* A column that identifies a group or a row. */
 typedef struct VsKey
 {
 	Expr	   *expr;			/* over the source */
+	Expr	   *delta_expr;		/* what the delta is grouped by: the same, but
+								 * for the pane of a window */
 	Oid			type;
 	int32		typmod;
 	Oid			collation;
@@ -65,6 +97,12 @@ typedef struct VsPlan
 	int			nkeys;
 	VsKey	   *keys;
 	bool		single_group;	/* aggregates without GROUP BY: always one row */
+	VsWindow	window;
+	bool		panes;			/* groups are panes of windows */
+	bool		timed;			/* windows close: there is a watermark */
+	bool		final;			/* EMIT FINAL */
+	int			first_time_agg; /* sessions: indexes of min and max of the */
+	int			last_time_agg;	/* event time */
 	int			naggs;
 	VsAgg	  **aggs;
 	int		   *delta_column;	/* first column of each aggregate in the rows
@@ -127,7 +165,8 @@ typedef struct VsRecomputePlan
 #define VS_RECOMPUTE_ENR	"velostream_touched_keys"
 
 /* Errors are reported with positions in "source_text" when it is not NULL. */
-extern void vs_query_check(Query *query, VsKind kind, VsSourceMode mode, const char *source_text);
+extern void vs_query_check(Query *query, VsKind kind, VsSourceMode mode,
+						   const VsTimeOptions *options, const char *source_text);
 
 /*
  * Bring an analyzed query into the form that is kept: DISTINCT as GROUP BY,
@@ -155,6 +194,9 @@ extern List *vs_plan_state_columns(VsPlan *plan);
 
 /* Columns of the output by which a row is found, and whether by their image. */
 extern List *vs_plan_locator_columns(VsPlan *plan, bool *image);
+
+/* Columns (attnums) of the state table whose indexes find panes and closed windows. */
+extern AttrNumber vs_plan_window_column(VsPlan *plan);	/* 0: none is needed */
 
 extern Agg *vs_plan_agg(PlannedStmt *stmt);
 extern PlannedStmt *vs_plan_insert(VsPlan *plan);

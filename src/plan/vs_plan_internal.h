@@ -8,6 +8,7 @@
 #ifndef VS_PLAN_INTERNAL_H
 #define VS_PLAN_INTERNAL_H
 
+#include "parser/parse_node.h"
 #include "plan/vs_plan.h"
 #include "utils/relcache.h"
 
@@ -16,5 +17,14 @@ extern RangeTblEntry *vs_query_source_rte(Query *query, Index *rtindex);
 extern List *vs_primary_key_columns(Query *query);
 extern Aggref *vs_make_count(void);
 extern void vs_count_nulls(VsAgg *agg);
+
+/* vs_window.c */
+extern void vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
+							const VsTimeOptions *options);
+extern bool vs_window_is_generator(Query *query, Node *node);
+extern bool vs_window_find(Query *query, VsWindow *window);
+extern Expr *vs_window_pane(const VsWindow *window, VsLateData late, bool timed);
+extern Aggref *vs_window_extremum(const VsWindow *window, const char *name);
+extern Expr *vs_window_admit(const VsWindow *window);
 
 #endif							/* VS_PLAN_INTERNAL_H */

@@ -58,9 +58,8 @@ static void clear_output(VsBatch *batch);
 static void sweep_output(VsBatch *batch);
 static bool is_first(VsBatch *batch);
 static bool must_write_frontier(VsBatch *batch);
+static void open_window_indexes(VsBatch *batch, List *keys, Oid *panes, Oid *windows);
 static void write_frontier(VsBatch *batch, instr_time start);
-static VsRun *begin_run(VsBatch *batch);
-static void end_run(VsRun *run);
 static PlannedStmt *delta_plan(VsBatch *batch);
 
 bool
@@ -116,6 +115,7 @@ vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
 	PG_CATCH();
 	{
 		running = false;
+		vs_clock_attach(NULL);
 		if (batch.delta != NULL && vs_delta_deceived(batch.delta))
 			vs_context_distrust(batch.shared);
 		PG_RE_THROW();
@@ -230,6 +230,7 @@ run_batch(VsBatch *batch)
 	vs_delta_report_to(batch->delta, report_progress, batch);
 	vs_wait_point("delta-open");
 
+	vs_clock_start(batch);
 	if (batch->fresh || !vs_delta_is_empty(batch->delta) || is_first(batch))
 	{
 		vs_delta_activate(batch->delta);
@@ -244,12 +245,14 @@ run_batch(VsBatch *batch)
 			do
 			{
 				vs_execute_window(batch, first, first + batch->options->batch_rows);
+				vs_clock_step(batch);
 				first += batch->options->batch_rows;
 			} while (!vs_delta_exhausted(batch->delta));
 		}
 		else
 			vs_execute_window(batch, 0, PG_UINT64_MAX);
 	}
+	vs_clock_step(batch);
 
 	if (batch->kept)
 		sweep_output(batch);
@@ -328,6 +331,7 @@ hold_horizon(VsBatch *batch)
 	frontier->horizon = vs_horizon_lower(frontier->snapshot->xmin);
 }
 
+/* Compute the output anew: from no frontier at all. */
 static void
 start_over(VsBatch *batch, const char *reason)
 {
@@ -338,6 +342,8 @@ start_over(VsBatch *batch, const char *reason)
 					get_rel_name(batch->outputid), reason)));
 	clear_output(batch);
 	memset(&row->frontier, 0, sizeof(row->frontier));
+	row->event_time = row->watermark = row->event_at = VS_NO_TIME;
+	row->open_windows = 0;
 	vs_capture_forget(batch->outputid);
 	vs_dead_letter_clear(batch->outputid);	/* each gets another chance */
 	row->rebuilds++;
@@ -352,10 +358,10 @@ start_over(VsBatch *batch, const char *reason)
 static void
 clear_output(VsBatch *batch)
 {
-	VsRun	   *run = begin_run(batch);
+	VsRun	   *run = vs_run_begin(batch);
 
 	vs_emit_reset(run);
-	end_run(run);
+	vs_run_end(run);
 	vs_cache_clear(batch->shared);
 	CommandCounterIncrement();
 }
@@ -377,9 +383,9 @@ sweep_output(VsBatch *batch)
 	VsRun	   *run;
 
 	CommandCounterIncrement();
-	run = begin_run(batch);
+	run = vs_run_begin(batch);
 	vs_emit_sweep(run);
-	end_run(run);
+	vs_run_end(run);
 }
 
 /*
@@ -393,7 +399,8 @@ must_write_frontier(VsBatch *batch)
 	VsFrontierRow *row = &batch->row;
 
 	if (row->frontier.snapshot == NULL || !vs_delta_is_empty(batch->delta) ||
-		is_first(batch) || row->fingerprint != batch->plan->fingerprint)
+		is_first(batch) || row->fingerprint != batch->plan->fingerprint ||
+		row->watermark != batch->old_watermark)
 		return true;
 	return FullTransactionIdPrecedes(row->frontier.snapshot->xmin, next->snapshot->xmin) &&
 		GetCurrentTimestamp() - row->updated_at >= IDLE_ADVANCE_US;
@@ -416,7 +423,8 @@ write_frontier(VsBatch *batch, instr_time start)
 	row->fingerprint = batch->plan->fingerprint;
 	row->rebuild = false;
 	row->updated_at = GetCurrentTimestamp();
-	if (first || !vs_delta_is_empty(batch->delta) || is_first(batch))
+	if (first || !vs_delta_is_empty(batch->delta) || is_first(batch) ||
+		row->watermark != batch->old_watermark)
 		row->batches++;
 	row->rows_in += counters.rows_in;
 	row->rows_out += counters.rows_out;
@@ -444,13 +452,16 @@ vs_execute_window(VsBatch *batch, uint64 first, uint64 last)
 	VsRun	   *run;
 
 	vs_delta_set_window(batch->delta, first, last);
-	run = begin_run(batch);
+	batch->at_once = first == 0 && last == PG_UINT64_MAX;
+	run = vs_run_begin(batch);
 	if (batch->plan->strategy == VS_STRATEGY_GROUPS)
 	{
+		vs_clock_attach(batch);
 		vs_groups_begin(run);
 		vs_run_plan(run, stmt, NULL, vs_groups_merge);
 		vs_wait_point("after-merge");
 		vs_groups_finish(run);
+		vs_clock_attach(NULL);
 	}
 	else
 	{
@@ -459,13 +470,31 @@ vs_execute_window(VsBatch *batch, uint64 first, uint64 last)
 		vs_wait_point("after-merge");
 		vs_rows_finish(run);
 	}
-	end_run(run);
+	vs_run_end(run);
 	batch->fresh = false;
 }
 
+/*
+ * The indexes of the state table by which panes and closed windows are found;
+ * made before the table is opened for writing.
+ */
+static void
+open_window_indexes(VsBatch *batch, List *keys, Oid *panes, Oid *windows)
+{
+	VsPlan	   *plan = batch->plan;
+	AttrNumber	column = vs_plan_window_column(plan);
+
+	*panes = *windows = InvalidOid;
+	if (plan->panes)
+		*panes = vs_registry_window_index(plan->entry.state,
+										  list_delete_int(list_copy(keys), column), column);
+	if (plan->timed)
+		*windows = vs_registry_window_index(plan->entry.state, NIL, column);
+}
+
 /* Open output and state for writing, in a memory context of the run. */
-static VsRun *
-begin_run(VsBatch *batch)
+VsRun *
+vs_run_begin(VsBatch *batch)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "velostream run",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -477,6 +506,8 @@ begin_run(VsBatch *batch)
 	bool		image;
 	List	   *lookup = vs_plan_locator_columns(plan, &image);
 	Oid			locator = InvalidOid;
+	Oid			panes;
+	Oid			windows;
 
 	run->batch = batch;
 	run->plan = plan;
@@ -492,10 +523,13 @@ begin_run(VsBatch *batch)
 		lookup = NIL;
 		for (int i = 1; i <= plan->nkeys; i++)
 			lookup = lappend_int(lookup, i);
-		locator = lookup == NIL ? InvalidOid :
+		locator = lookup == NIL || plan->panes ? InvalidOid :
 			vs_registry_locator(plan->entry.state, lookup, false, true);
+		open_window_indexes(batch, lookup, &panes, &windows);
 		run->state = vs_target_begin(plan->entry.state, plan->groupdesc->natts,
 									 lookup, false, locator, batch->snapshot);
+		if (vs_plan_window_column(plan) != 0)
+			vs_target_use_windows(run->state, vs_plan_window_column(plan), panes, windows);
 	}
 	vs_cache_check_files(batch->shared, run->output->rel->rd_node,
 						 run->state ? run->state->rel->rd_node : none);
@@ -503,8 +537,8 @@ begin_run(VsBatch *batch)
 	return run;
 }
 
-static void
-end_run(VsRun *run)
+void
+vs_run_end(VsRun *run)
 {
 	if (run->state)
 		vs_target_end(run->state);

@@ -22,15 +22,37 @@ extern void vs_groups_begin(VsRun *run);
 extern void vs_groups_merge(VsRun *run, TupleTableSlot *slot);
 extern void vs_groups_finish(VsRun *run);	/* recomputes what must be */
 
+/* vs_close.c */
+extern void vs_close_windows(VsBatch *batch, TimestampTz from, TimestampTz to);
+extern bool vs_window_is_closed(VsRun *run, const Datum *keys); /* before this step */
+
 /* vs_rows.c */
 extern void vs_rows_begin(VsRun *run);
 extern void vs_rows_merge(VsRun *run, TupleTableSlot *slot);
 extern void vs_rows_finish(VsRun *run);
 
+/* vs_clock.c */
+extern void vs_clock_start(VsBatch *batch); /* before the first execution */
+extern void vs_clock_attach(VsBatch *batch);	/* admit() works for this
+												 * batch; NULL: for none */
+extern TimestampTz vs_clock_watermark(VsBatch *batch);	/* after the rows seen
+														 * so far */
+extern void vs_clock_step(VsBatch *batch);	/* the watermark moves on, windows
+											 * close */
+extern bool vs_clock_is_due(VsBatch *batch);	/* without new rows */
+extern bool vs_event_time(Oid type, Datum value, TimestampTz *time);	/* false: not finite, or
+																		 * out of range */
+extern Datum vs_event_datum(Oid type, TimestampTz time);
+extern TimestampTz vs_window_floor(TimestampTz time, int64 size);
+extern TimestampTz vs_window_last_end(const VsWindow *window, TimestampTz time);
+extern TimestampTz vs_time_plus(TimestampTz time, int64 length);	/* saturates */
+
 /* vs_dead_letter.c */
 extern void vs_execute_isolating(VsBatch *batch);
 
 /* vs_batch.c */
+extern VsRun *vs_run_begin(VsBatch *batch);
+extern void vs_run_end(VsRun *run);
 extern void vs_execute_window(VsBatch *batch, uint64 first, uint64 last);
 
 /* vs_process_sql.c */

@@ -148,6 +148,8 @@ try_window(VsBatch *batch, uint64 first, uint64 last, bool keep)
 	bool		fresh = batch->fresh;
 	uint64		changes = batch->changes;
 	uint64		recomputed = batch->recomputed;
+	uint64		dead = batch->dead;
+	VsClock		clock = batch->clock;
 	VsDeltaCounters counters;
 	const VsBatchOptions *options = batch->options;
 	VsBatchOptions holding = *options;
@@ -182,6 +184,8 @@ try_window(VsBatch *batch, uint64 first, uint64 last, bool keep)
 		batch->fresh = fresh;
 		batch->changes = changes;
 		batch->recomputed = recomputed;
+		batch->dead = dead;
+		batch->clock = clock;
 		vs_delta_restore_counters(batch->delta, &counters);
 	}
 	MemoryContextSwitchTo(context);

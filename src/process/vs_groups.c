@@ -20,7 +20,7 @@
 
 #include "access/detoast.h"
 #include "miscadmin.h"
-#include "process/vs_batch_internal.h"
+#include "process/vs_groups_internal.h"
 #include "nodes/makefuncs.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -28,43 +28,27 @@
 #include "utils/rel.h"
 #include "vs_compat.h"
 
-/* A group while it is worked on; everything in the run's row context. */
-typedef struct MergeGroup
-{
-	uint64		hash;
-	bool		found;
-	int			cache_index;	/* entry in the cache, or -1 */
-	ItemPointerData output_tid;
-	ItemPointerData state_tid;
-	Datum	   *values;			/* keys and transition values */
-	bool	   *nulls;
-	bool		changed;		/* the output row is another one for certain */
-	Datum	   *old_values;		/* transition values before, for streams */
-	bool	   *old_nulls;
-} MergeGroup;
-
-static MergeGroup *load_group(VsRun *run, TupleTableSlot *slot);
-static bool load_from_cache(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls);
-static bool load_from_tables(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls);
+static VsMergeGroup *load_group(VsRun *run, TupleTableSlot *slot);
+static bool load_from_cache(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls);
+static bool load_from_tables(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls);
 static Datum inline_value(Datum value, int16 typlen);
-static bool find_in_output(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls);
-static void read_state_row(VsRun *run, MergeGroup *group);
-static void read_output_row(VsRun *run, MergeGroup *group);
+static bool find_in_output(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls);
+static bool has_output_row(VsRun *run, const Datum *keys);
+static void read_output_row(VsRun *run, VsMergeGroup *group);
 static Datum delta_value(VsRun *run, int i, int column, int64 rows, const Datum *values,
 						 const bool *nulls, bool *null);
-static void combine_inserts(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls);
-static bool combine_changes(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls);
+static void combine_inserts(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls);
+static bool combine_changes(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls);
 static int64 rows_counted(VsRun *run, const Datum *values);
-static int64 group_count(VsRun *run, MergeGroup *group);
-static void write_group(VsRun *run, MergeGroup *group);
-static void delete_group(VsRun *run, MergeGroup *group);
-static bool make_output_row(VsRun *run, const Datum *values, const bool *nulls,
-							Datum **row, bool **row_nulls);
-static void write_output_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row_nulls);
-static void write_stream_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row_nulls);
-static bool in_output(VsRun *run, MergeGroup *group);
-static void write_state_row(VsRun *run, MergeGroup *group);
-static void put_aside(VsRun *run, MergeGroup *group);
+static int64 group_count(VsRun *run, VsMergeGroup *group);
+static void emit_group(VsRun *run, VsMergeGroup *group);
+static void write_group(VsRun *run, VsMergeGroup *group);
+static void delete_group(VsRun *run, VsMergeGroup *group);
+static void write_output_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *row_nulls);
+static void write_stream_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *row_nulls);
+static bool in_output(VsRun *run, VsMergeGroup *group);
+static void write_state_row(VsRun *run, VsMergeGroup *group);
+static void put_aside(VsRun *run, VsMergeGroup *group);
 static void recompute(VsRun *run, VsTouched *touched);
 static void replace_group(VsRun *run, TupleTableSlot *slot);
 
@@ -102,13 +86,15 @@ vs_groups_begin(VsRun *run)
 		TupleDescInitEntryCollation(run->keydesc, i + 1, plan->keys[i].collation);
 	}
 	run->keyslot = MakeSingleTupleTableSlot(run->keydesc, &TTSOpsMinimalTuple);
+	if (plan->panes)
+		vs_panes_begin(run);
 }
 
 /* Merge one partial group: a row of the delta plan. */
 void
 vs_groups_merge(VsRun *run, TupleTableSlot *slot)
 {
-	MergeGroup *group;
+	VsMergeGroup *group;
 	bool		complete = true;
 
 	slot_getallattrs(slot);
@@ -139,6 +125,8 @@ vs_groups_finish(VsRun *run)
 	foreach(lc, run->touched)
 		recompute(run, lfirst(lc));
 	run->touched = NIL;
+	if (run->plan->panes)
+		vs_panes_finish(run);
 
 	ExecDropSingleTupleTableSlot(run->keyslot);
 	ExecDropSingleTupleTableSlot(run->projection->pi_state.resultslot);
@@ -156,14 +144,14 @@ vs_groups_finish(VsRun *run)
  * The group of these keys as it was before this batch.  If there is none,
  * "found" is false and its transition values are not set.
  */
-static MergeGroup *
+static VsMergeGroup *
 load_group(VsRun *run, TupleTableSlot *slot)
 {
 	VsPlan	   *plan = run->plan;
 	int			natts = plan->groupdesc->natts;
 	const Datum *keys = slot->tts_values;
 	const bool *nulls = slot->tts_isnull;
-	MergeGroup *group = palloc0(sizeof(MergeGroup));
+	VsMergeGroup *group = palloc0(sizeof(VsMergeGroup));
 
 	group->cache_index = -1;
 	ItemPointerSetInvalid(&group->output_tid);
@@ -176,8 +164,13 @@ load_group(VsRun *run, TupleTableSlot *slot)
 	if (!run->batch->fresh)
 		group->found = load_from_cache(run, group, keys, nulls) ||
 			load_from_tables(run, group, keys, nulls);
+	/* it was kept before its window closed and its row was written */
+	if (group->found && plan->final && !ItemPointerIsValid(&group->output_tid) &&
+		has_output_row(run, keys))
+		(void) find_in_output(run, group, keys, nulls);
 	/* in a rebuild its row may be there still */
-	if (!group->found && run->batch->kept && !ItemPointerIsValid(&group->output_tid))
+	if (!group->found && run->batch->kept && !run->plan->panes &&
+		!ItemPointerIsValid(&group->output_tid))
 		(void) find_in_output(run, group, keys, nulls);
 	if (!group->found)
 	{
@@ -192,7 +185,7 @@ load_group(VsRun *run, TupleTableSlot *slot)
 				inline_value(keys[i], plan->keys[i].typlen);
 		}
 	}
-	else if (plan->entry.kind == VS_KIND_STREAM)
+	else if (plan->entry.kind == VS_KIND_STREAM || plan->panes)
 	{
 		group->old_values = palloc(sizeof(Datum) * natts);
 		group->old_nulls = palloc(sizeof(bool) * natts);
@@ -204,7 +197,7 @@ load_group(VsRun *run, TupleTableSlot *slot)
 
 /* Look a group up in the shared cache; false if it is not there. */
 static bool
-load_from_cache(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls)
+load_from_cache(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls)
 {
 	VsGroup		cached;
 
@@ -239,14 +232,15 @@ inline_value(Datum value, int16 typlen)
  * output.
  */
 static bool
-load_from_tables(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls)
+load_from_tables(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls)
 {
 	VsPlan	   *plan = run->plan;
 
 	if (run->state && vs_target_find(run->state, group->hash, keys, nulls))
 	{
-		read_state_row(run, group);
-		if (plan->entry.kind == VS_KIND_TABLE)
+		group->state_tid = run->state->oldslot->tts_tid;
+		vs_group_read_state(run, group->values, group->nulls);
+		if (has_output_row(run, keys))
 			(void) find_in_output(run, group, keys, nulls);
 		return true;
 	}
@@ -262,9 +256,25 @@ load_from_tables(VsRun *run, MergeGroup *group, const Datum *keys, const bool *n
 	return true;
 }
 
+/*
+ * May a group with these keys have a row in the output?  Panes have none; what
+ * is final has it only once its window is closed.
+ */
+static bool
+has_output_row(VsRun *run, const Datum *keys)
+{
+	VsPlan	   *plan = run->plan;
+
+	if (plan->entry.kind != VS_KIND_TABLE || plan->panes)
+		return false;
+	if (!plan->final)
+		return true;
+	return plan->entry.time.late == VS_LATE_UPDATE && vs_window_is_closed(run, keys);
+}
+
 /* Look for a group's row in the output. */
 static bool
-find_in_output(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nulls)
+find_in_output(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls)
 {
 	if (!vs_target_find(run->output, group->hash, keys, nulls))
 		return false;
@@ -272,20 +282,20 @@ find_in_output(VsRun *run, MergeGroup *group, const Datum *keys, const bool *nul
 	return true;
 }
 
-static void
-read_state_row(VsRun *run, MergeGroup *group)
+/* Copy the row of the state table in state->oldslot: keys and transition values. */
+void
+vs_group_read_state(VsRun *run, Datum *values, bool *nulls)
 {
 	TupleDesc	desc = run->plan->groupdesc;
 
-	group->state_tid = run->state->oldslot->tts_tid;
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(desc, i);
-		Datum		value = slot_getattr(run->state->oldslot, i + 1, &group->nulls[i]);
+		Datum		value = slot_getattr(run->state->oldslot, i + 1, &nulls[i]);
 
-		if (!group->nulls[i])
-			group->values[i] = datumCopy(inline_value(value, attr->attlen),
-										 attr->attbyval, attr->attlen);
+		if (!nulls[i])
+			values[i] = datumCopy(inline_value(value, attr->attlen),
+								  attr->attbyval, attr->attlen);
 	}
 }
 
@@ -294,7 +304,7 @@ read_state_row(VsRun *run, MergeGroup *group)
  * in_output.
  */
 static void
-read_output_row(VsRun *run, MergeGroup *group)
+read_output_row(VsRun *run, VsMergeGroup *group)
 {
 	VsPlan	   *plan = run->plan;
 	TupleTableSlot *slot = run->output->oldslot;
@@ -332,7 +342,7 @@ read_output_row(VsRun *run, MergeGroup *group)
 
 /* Add rows that came: one partial value for each aggregate. */
 static void
-combine_inserts(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls)
+combine_inserts(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls)
 {
 	VsPlan	   *plan = run->plan;
 	int64		rows = rows_counted(run, values);
@@ -390,7 +400,7 @@ delta_value(VsRun *run, int i, int column, int64 rows, const Datum *values,
  * and the count are right).
  */
 static bool
-combine_changes(VsRun *run, MergeGroup *group, const Datum *values, const bool *nulls)
+combine_changes(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls)
 {
 	VsPlan	   *plan = run->plan;
 	int			count = 2 * plan->delta_column[plan->count_agg];
@@ -441,7 +451,7 @@ combine_changes(VsRun *run, MergeGroup *group, const Datum *values, const bool *
 
 /* Rows in a group, where they are counted. */
 static int64
-group_count(VsRun *run, MergeGroup *group)
+group_count(VsRun *run, VsMergeGroup *group)
 {
 	int			att = run->plan->nkeys + run->plan->count_agg;
 
@@ -453,18 +463,34 @@ group_count(VsRun *run, MergeGroup *group)
  * ----------
  */
 
+/* Bring the output in line with a group. */
 static void
-write_group(VsRun *run, MergeGroup *group)
+emit_group(VsRun *run, VsMergeGroup *group)
 {
-	VsGroup		cached;
 	Datum	   *row;
 	bool	   *row_nulls;
-	bool		pass = make_output_row(run, group->values, group->nulls, &row, &row_nulls);
+	bool		pass = vs_group_output_row(run, group->values, group->nulls, &row, &row_nulls);
 
 	if (run->plan->entry.kind == VS_KIND_STREAM)
 		write_stream_row(run, group, pass, row, row_nulls);
 	else
 		write_output_row(run, group, pass, row, row_nulls);
+}
+
+/* Write a group that has changed: to the output, if it shows by itself, state and cache. */
+static void
+write_group(VsRun *run, VsMergeGroup *group)
+{
+	VsGroup		cached;
+
+	if (run->plan->panes)
+		vs_panes_touch(run, group);
+	else if (!run->plan->final)
+		emit_group(run, group);
+	else if (vs_window_is_closed(run, group->values))
+		emit_group(run, group); /* a correction */
+	else if (vs_close_group(run, group))
+		return;
 	if (run->state)
 	{
 		vs_wait_point("between-writes");
@@ -482,9 +508,9 @@ write_group(VsRun *run, MergeGroup *group)
  * Compute the output row of a group into arrays in the row context.  False if
  * HAVING turns it away; then there is no row.
  */
-static bool
-make_output_row(VsRun *run, const Datum *values, const bool *nulls,
-				Datum **row, bool **row_nulls)
+bool
+vs_group_output_row(VsRun *run, const Datum *values, const bool *nulls,
+					Datum **row, bool **row_nulls)
 {
 	VsPlan	   *plan = run->plan;
 	TupleTableSlot *final = run->finalslot;
@@ -523,7 +549,7 @@ make_output_row(VsRun *run, const Datum *values, const bool *nulls,
 
 /* Bring the output table's row of a group in line. */
 static void
-write_output_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row_nulls)
+write_output_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *row_nulls)
 {
 	bool		exists = ItemPointerIsValid(&group->output_tid);
 
@@ -556,12 +582,12 @@ write_output_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row
 
 /* Append what changed for a group to the output stream. */
 static void
-write_stream_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row_nulls)
+write_stream_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *row_nulls)
 {
 	Datum	   *old;
 	bool	   *old_nulls;
 	bool		had = group->found &&
-	make_output_row(run, group->old_values, group->old_nulls, &old, &old_nulls);
+	vs_group_output_row(run, group->old_values, group->old_nulls, &old, &old_nulls);
 
 	if (pass && had)
 	{
@@ -580,7 +606,7 @@ write_stream_row(VsRun *run, MergeGroup *group, bool pass, Datum *row, bool *row
  * are those that make_output_row has just computed.
  */
 static bool
-in_output(VsRun *run, MergeGroup *group)
+in_output(VsRun *run, VsMergeGroup *group)
 {
 	VsPlan	   *plan = run->plan;
 	int64		rows = DatumGetInt64(group->values[plan->nkeys + plan->shown_count]);
@@ -600,7 +626,7 @@ in_output(VsRun *run, MergeGroup *group)
 
 /* Bring the state table's row of a group in line, if the group needs one. */
 static void
-write_state_row(VsRun *run, MergeGroup *group)
+write_state_row(VsRun *run, VsMergeGroup *group)
 {
 	VsTarget   *state = run->state;
 	int			natts = run->plan->groupdesc->natts;
@@ -620,23 +646,47 @@ write_state_row(VsRun *run, MergeGroup *group)
 	if (ItemPointerIsValid(&group->state_tid))
 		vs_target_update(state, &group->state_tid);
 	else
+	{
 		vs_target_insert(state);
+		run->batch->clock.opened++;
+	}
 	group->state_tid = state->slot->tts_tid;
 }
 
 /* A group without rows is no group. */
 static void
-delete_group(VsRun *run, MergeGroup *group)
+delete_group(VsRun *run, VsMergeGroup *group)
 {
 	if (!group->found)
 		return;
-	if (run->plan->entry.kind == VS_KIND_STREAM)
+	if (run->plan->panes)
+		vs_panes_touch(run, group);
+	else if (run->plan->final && !vs_window_is_closed(run, group->values))
+		;						/* nothing was emitted yet */
+	else if (run->plan->entry.kind == VS_KIND_STREAM)
 		write_stream_row(run, group, false, NULL, NULL);
 	else
 		write_output_row(run, group, false, NULL, NULL);
 	if (run->state && ItemPointerIsValid(&group->state_tid))
+	{
 		vs_target_delete(run->state, &group->state_tid);
+		run->batch->clock.opened--;
+	}
 	if (group->cache_index >= 0)
+		vs_cache_remove(run->batch->shared, group->hash, group->cache_index);
+}
+
+/* Let the cache forget a group. */
+void
+vs_group_uncache(VsRun *run, const Datum *keys, const bool *nulls)
+{
+	VsMergeGroup *group = palloc0(sizeof(VsMergeGroup));
+	int			natts = run->plan->groupdesc->natts;
+
+	group->hash = vs_hasher_hash(run->hasher, keys, nulls);
+	group->values = palloc(sizeof(Datum) * natts);
+	group->nulls = palloc(sizeof(bool) * natts);
+	if (load_from_cache(run, group, keys, nulls))
 		vs_cache_remove(run->batch->shared, group->hash, group->cache_index);
 }
 
@@ -647,7 +697,7 @@ delete_group(VsRun *run, MergeGroup *group)
 
 /* Remember the keys of a group that must be computed again. */
 static void
-put_aside(VsRun *run, MergeGroup *group)
+put_aside(VsRun *run, VsMergeGroup *group)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 	VsTouched  *touched = NULL;
@@ -703,7 +753,7 @@ static void
 replace_group(VsRun *run, TupleTableSlot *slot)
 {
 	VsPlan	   *plan = run->plan;
-	MergeGroup *group;
+	VsMergeGroup *group;
 	int64		rows;
 
 	slot_getallattrs(slot);

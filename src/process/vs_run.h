@@ -18,6 +18,25 @@
 #include "state/vs_context.h"
 #include "utils/tuplestore.h"
 
+/*
+ * The event time of a batch.  Times and lengths are in microseconds, whatever
+ * the type of the source's event times; VS_NO_TIME: none yet.
+ */
+typedef struct VsClock
+{
+	TimestampTz closed;			/* windows that end here or before had closed
+								 * before this step */
+	TimestampTz seen;			/* greatest time that moves the watermark */
+	TimestampTz limit;			/* later times do not move it */
+	int64		allowed;		/* a window takes rows for so long after it
+								 * has closed; PG_INT64_MAX: for ever */
+	bool		rows;			/* some row was admitted */
+	uint64		late;
+	uint64		partly_late;
+	uint64		ignored;		/* late rows that went */
+	int64		opened;			/* states of open windows, more or less */
+} VsClock;
+
 typedef struct VsBatch
 {
 	Oid			outputid;
@@ -33,6 +52,9 @@ typedef struct VsBatch
 	uint64		changes;		/* emitted so far */
 	uint64		recomputed;
 	uint64		dead;
+	VsClock		clock;
+	TimestampTz old_watermark;	/* before this batch */
+	bool		at_once;		/* the execution that runs is its whole step */
 
 	/*
 	 * Rebuild of a table whose rows can be looked up: a bit for each row that
@@ -71,6 +93,7 @@ typedef struct VsRun
 	List	   *touched;		/* of VsTouched */
 	TupleDesc	keydesc;
 	TupleTableSlot *keyslot;
+	struct VsPanes *panes;		/* touched by this run, or NULL */
 
 	/* rows: a row of weight -1 that waits for its successor */
 	TupleTableSlot *pending;

@@ -44,6 +44,7 @@
 #include "commands/event_trigger.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
+#include "common/int.h"
 #include "common/controldata_utils.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -51,6 +52,7 @@
 #include "nodes/nodeFuncs.h"
 #include "parser/parse_node.h"
 #include "plan/vs_plan.h"
+#include "registry/vs_options.h"
 #include "registry/vs_registry.h"
 #include "state/vs_context.h"
 #include "storage/lwlock.h"
@@ -67,7 +69,6 @@
 #include "vs_compat.h"
 #include "worker/vs_worker.h"
 
-#define OPTION_NAMESPACE	"velostream"
 #define HINT_CREATE			"Use CREATE TABLE ... WITH (velostream.continuous) AS SELECT ...."
 
 /* Everything ProcessUtility is called with. */
@@ -83,44 +84,12 @@ typedef struct UtilityCall
 	QueryCompletion *qc;
 } UtilityCall;
 
-/* The velostream.* options of a CREATE TABLE ... AS. */
-typedef struct VsOptions
-{
-	bool		continuous;
-	VsKind		kind;
-	VsSourceMode mode;
-	VsOnError	on_error;
-} VsOptions;
-
-typedef struct OptionValue
-{
-	const char *name;
-	int			value;
-} OptionValue;
-
 /* A query that this transaction created. */
 typedef struct CreatedQuery
 {
 	Oid			output;
 	SubTransactionId subid;
 } CreatedQuery;
-
-static const char *const option_names[] = {
-	"continuous", "kind", "on_error", "source_mode", NULL
-};
-
-static const OptionValue kind_values[] = {
-	{"table", VS_KIND_TABLE}, {"stream", VS_KIND_STREAM}, {NULL}
-};
-
-static const OptionValue mode_values[] = {
-	{"changes", VS_SOURCE_CHANGES}, {"append", VS_SOURCE_APPEND}, {NULL}
-};
-
-static const OptionValue on_error_values[] = {
-	{"retry", VS_ON_ERROR_RETRY}, {"dead_letter", VS_ON_ERROR_DEAD_LETTER},
-	{"stop", VS_ON_ERROR_STOP}, {NULL}
-};
 
 /* Columns that a stream has after those of its query. */
 static const struct
@@ -147,13 +116,6 @@ static void utility_hook(PlannedStmt *pstmt, const char *queryString, bool readO
 static void call_next(UtilityCall *call);
 static bool utility_is_ours(Node *parsetree);
 static void create_table_as(UtilityCall *call);
-static List *read_options(ParseState *pstate, List *options, VsOptions *result);
-static void read_option(ParseState *pstate, DefElem *def, VsOptions *result);
-static int	read_value(ParseState *pstate, DefElem *def, const OptionValue *values);
-static const char *nearest_name(const char *name, const char *const *names);
-static void refuse_options(ParseState *pstate, List *options, const char *message,
-						   const char *hint);
-static bool has_our_options(List *options);
 static void check_target(ParseState *pstate, IntoClause *into, VsOptions *options);
 static Oid	target_namespace(ParseState *pstate, RangeVar *target);
 static void set_column_names(Query *query, IntoClause *into);
@@ -244,7 +206,7 @@ utility_is_ours(Node *parsetree)
 
 	return IsA(parsetree, CreateTableAsStmt) &&
 		stmt->objtype == OBJECT_TABLE &&
-		has_our_options(stmt->into->options);
+		vs_options_are_ours(stmt->into->options);
 }
 
 /*
@@ -266,7 +228,7 @@ create_table_as(UtilityCall *call)
 	Oid			output;
 
 	pstate->p_sourcetext = call->source;
-	into->options = read_options(pstate, into->options, &options);
+	into->options = vs_options_read(pstate, into->options, &options);
 	if (!options.continuous)
 	{
 		UtilityCall plain = *call;
@@ -294,7 +256,7 @@ create_table_as(UtilityCall *call)
 	vs_flatten_groups(query);
 	set_column_names(query, into);
 	query->stmt_location = call->pstmt->stmt_location;
-	vs_query_check(query, options.kind, options.mode, call->source);
+	vs_query_check(query, options.kind, options.mode, &options.time, call->source);
 	query = vs_query_normalize(query, options.kind, options.mode);
 
 	stmt->query = (Node *) copyObject(query);
@@ -310,200 +272,6 @@ create_table_as(UtilityCall *call)
 	if (satisfy_spi && call->qc)
 		SetQueryCompletion(call->qc, CMDTAG_SELECT, 0);
 	free_parsestate(pstate);
-}
-
-/* ----------
- * Options
- * ----------
- */
-
-static bool
-is_our_option(DefElem *def)
-{
-	return def->defnamespace != NULL && strcmp(def->defnamespace, OPTION_NAMESPACE) == 0;
-}
-
-static bool
-has_our_options(List *options)
-{
-	ListCell   *lc;
-
-	foreach(lc, options)
-	{
-		if (is_our_option(lfirst_node(DefElem, lc)))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Read the velostream.* options into *result, defaults for those not given.
- * Returns the others.
- */
-static List *
-read_options(ParseState *pstate, List *options, VsOptions *result)
-{
-	List	   *others = NIL;
-	List	   *ours = NIL;
-	bool		said = false;	/* continuous, that is */
-	ListCell   *lc;
-
-	result->continuous = false;
-	result->kind = VS_KIND_TABLE;
-	result->mode = VS_SOURCE_CHANGES;
-	result->on_error = VS_ON_ERROR_RETRY;
-
-	foreach(lc, options)
-	{
-		DefElem    *def = lfirst_node(DefElem, lc);
-		ListCell   *lc2;
-
-		if (!is_our_option(def))
-		{
-			others = lappend(others, def);
-			continue;
-		}
-		foreach(lc2, ours)
-		{
-			if (strcmp(lfirst_node(DefElem, lc2)->defname, def->defname) == 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_SYNTAX_ERROR),
-						 errmsg("option \"%s.%s\" is given more than once",
-								OPTION_NAMESPACE, def->defname),
-						 parser_errposition(pstate, def->location)));
-		}
-		ours = lappend(ours, def);
-		read_option(pstate, def, result);
-		said = said || strcmp(def->defname, "continuous") == 0;
-	}
-
-	if (!said)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s.%s\" needs \"%s.continuous\"", OPTION_NAMESPACE,
-						linitial_node(DefElem, ours)->defname, OPTION_NAMESPACE),
-				 errhint("Add %s.continuous to the options.", OPTION_NAMESPACE),
-				 parser_errposition(pstate, linitial_node(DefElem, ours)->location)));
-	return others;
-}
-
-/* Read one option, which is in our namespace. */
-static void
-read_option(ParseState *pstate, DefElem *def, VsOptions *result)
-{
-	const char *nearest;
-
-	if (strcmp(def->defname, "continuous") == 0)
-	{
-		if (def->arg == NULL)
-			result->continuous = true;
-		else if (!parse_bool(defGetString(def), &result->continuous))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid value for option \"%s.continuous\": \"%s\"",
-							OPTION_NAMESPACE, defGetString(def)),
-					 errhint("Its values are true and false."),
-					 parser_errposition(pstate, def->location)));
-		return;
-	}
-	if (strcmp(def->defname, "kind") == 0)
-	{
-		result->kind = (VsKind) read_value(pstate, def, kind_values);
-		return;
-	}
-	if (strcmp(def->defname, "source_mode") == 0)
-	{
-		result->mode = (VsSourceMode) read_value(pstate, def, mode_values);
-		return;
-	}
-	if (strcmp(def->defname, "on_error") == 0)
-	{
-		result->on_error = (VsOnError) read_value(pstate, def, on_error_values);
-		return;
-	}
-
-	nearest = nearest_name(def->defname, option_names);
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unrecognized option \"%s.%s\"", OPTION_NAMESPACE, def->defname),
-			 errdetail("The options are velostream.continuous, velostream.kind, "
-					   "velostream.on_error and velostream.source_mode."),
-			 nearest ? errhint("Perhaps you meant \"%s.%s\".", OPTION_NAMESPACE, nearest) : 0,
-			 parser_errposition(pstate, def->location)));
-}
-
-/* The value of an option with a fixed set of them. */
-static int
-read_value(ParseState *pstate, DefElem *def, const OptionValue *values)
-{
-	const char *given = def->arg ? defGetString(def) : "";
-	const char *names[8] = {NULL};
-	const char *nearest;
-	StringInfoData known;
-
-	initStringInfo(&known);
-	for (int i = 0; values[i].name; i++)
-	{
-		if (pg_strcasecmp(values[i].name, given) == 0)
-			return values[i].value;
-		Assert(i < lengthof(names) - 1);
-		names[i] = values[i].name;
-		appendStringInfo(&known, "%s\"%s\"",
-						 i == 0 ? "" : values[i + 1].name ? ", " : " and ", values[i].name);
-	}
-
-	nearest = nearest_name(given, names);
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for option \"%s.%s\": \"%s\"",
-					OPTION_NAMESPACE, def->defname, given),
-			 errdetail("Its values are %s.", known.data),
-			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0,
-			 parser_errposition(pstate, def->location)));
-	return 0;					/* keep the compiler quiet */
-}
-
-/* The name that "name" is most likely a misspelling of, or NULL. */
-static const char *
-nearest_name(const char *name, const char *const *names)
-{
-	int			len = strlen(name);
-	int			best = Max(2, len / 3) + 1;
-	const char *result = NULL;
-
-	if (len == 0 || len >= NAMEDATALEN)
-		return NULL;
-	for (; *names; names++)
-	{
-		int			distance = varstr_levenshtein_less_equal(name, len, *names, strlen(*names),
-															 1, 1, 1, best, true);
-
-		if (distance < best)
-		{
-			best = distance;
-			result = *names;
-		}
-	}
-	return result;
-}
-
-/* Error out if a command that is none of ours has our options. */
-static void
-refuse_options(ParseState *pstate, List *options, const char *message, const char *hint)
-{
-	ListCell   *lc;
-
-	foreach(lc, options)
-	{
-		DefElem    *def = lfirst_node(DefElem, lc);
-
-		if (is_our_option(def))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("%s", message),
-					 errhint("%s", hint),
-					 parser_errposition(pstate, def->location)));
-	}
 }
 
 /* ----------
@@ -524,7 +292,7 @@ check_target(ParseState *pstate, IntoClause *into, VsOptions *options)
 	if (into->skipData && options->mode != VS_SOURCE_APPEND)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("WITH NO DATA needs %s.source_mode = append", OPTION_NAMESPACE),
+				 errmsg("WITH NO DATA needs %s.source_mode = append", VS_OPTION_NAMESPACE),
 				 errdetail("In the mode \"changes\" the output always equals the query, rows that are already there included."),
 				 errhint("Remove WITH NO DATA, or read the source in the mode \"append\"."),
 				 parser_errposition(pstate, into->rel->location)));
@@ -685,7 +453,7 @@ static void
 create_query(Oid output, Query *query, VsOptions *options, bool with_data)
 {
 	VsQueryEntry entry = {0};
-	VsFrontierRow row = {0};
+	VsFrontierRow row;
 	VsPlan	   *plan;
 	VsContext  *cxt;
 	Relation	rel;
@@ -694,6 +462,7 @@ create_query(Oid output, Query *query, VsOptions *options, bool with_data)
 	entry.kind = options->kind;
 	entry.mode = options->mode;
 	entry.on_error = options->on_error;
+	entry.time = options->time;
 	entry.status = VS_STATUS_RUNNING;
 	entry.with_data = with_data;
 	entry.owner = GetUserId();
@@ -711,6 +480,7 @@ create_query(Oid output, Query *query, VsOptions *options, bool with_data)
 	remember_created(output);
 	cxt = vs_context_attach(output);
 	vs_horizon_ensure();
+	vs_frontier_init(&row);
 	if (!with_data)
 		start_frontier(plan, cxt, &row);
 	rel = table_open(output, NoLock);
@@ -852,15 +622,15 @@ check_other_command(Node *parsetree, const char *source)
 	switch (nodeTag(parsetree))
 	{
 		case T_CreateTableAsStmt:
-			refuse_options(&pstate, ((CreateTableAsStmt *) parsetree)->into->options,
-						   "a materialized view cannot be a continuous query",
-						   HINT_CREATE);
+			vs_options_refuse(&pstate, ((CreateTableAsStmt *) parsetree)->into->options,
+							  "a materialized view cannot be a continuous query",
+							  HINT_CREATE);
 			break;
 		case T_CreateStmt:
 		case T_CreateForeignTableStmt:	/* begins with a CreateStmt */
-			refuse_options(&pstate, ((CreateStmt *) parsetree)->options,
-						   "CREATE TABLE without AS SELECT cannot create a continuous query",
-						   HINT_CREATE);
+			vs_options_refuse(&pstate, ((CreateStmt *) parsetree)->options,
+							  "CREATE TABLE without AS SELECT cannot create a continuous query",
+							  HINT_CREATE);
 			if (((CreateStmt *) parsetree)->partbound == NULL)
 			{
 				ListCell   *lc;
@@ -875,10 +645,10 @@ check_other_command(Node *parsetree, const char *source)
 
 				if (query->commandType == CMD_UTILITY &&
 					IsA(query->utilityStmt, CreateTableAsStmt))
-					refuse_options(&pstate,
-								   ((CreateTableAsStmt *) query->utilityStmt)->into->options,
-								   "cannot EXPLAIN the creation of a continuous query",
-								   "Create the query, and use velostream.explain().");
+					vs_options_refuse(&pstate,
+									  ((CreateTableAsStmt *) query->utilityStmt)->into->options,
+									  "cannot EXPLAIN the creation of a continuous query",
+									  "Create the query, and use velostream.explain().");
 			}
 			break;
 		case T_AlterTableStmt:
@@ -946,9 +716,9 @@ check_alter_table(AlterTableStmt *stmt, const char *source)
 
 		if (cmd->subtype == AT_SetRelOptions || cmd->subtype == AT_ResetRelOptions ||
 			cmd->subtype == AT_ReplaceRelOptions)
-			refuse_options(&pstate, castNode(List, cmd->def),
-						   "options of a continuous query cannot be changed",
-						   "Drop the query and create it again.");
+			vs_options_refuse(&pstate, castNode(List, cmd->def),
+							  "options of a continuous query cannot be changed",
+							  "Drop the query and create it again.");
 	}
 
 	if (!vs_registry_exists())

@@ -99,6 +99,9 @@ static Node *index_expression(Relation index);
 static Oid	find_locator(Relation rel, Oid func, List *attnums);
 static bool matches_hash(Node *expr, Oid func, List *attnums);
 static Oid	create_locator(Relation rel, Oid func, List *attnums, const char *name);
+static IndexElem *hash_element(Relation rel, Oid func, List *attnums, const char *name);
+static Oid	create_index(Relation rel, List *elements);
+static Oid	find_window_index(Relation rel, Oid func, List *hashed, AttrNumber column);
 static void depend_internally(Oid classid, Oid objid, Oid output);
 static void link_rule(const VsQueryEntry *entry);
 static void link_guard(Oid output, const char *name, bool row);
@@ -230,6 +233,37 @@ vs_registry_locator(Oid relation, List *attnums, bool image, bool create)
 }
 
 /*
+ * The index of a state table on the column with the windows, or panes, behind
+ * the hash of the columns "hashed" (NIL: of nothing).  Made if there is none.
+ */
+Oid
+vs_registry_window_index(Oid state, List *hashed, AttrNumber column)
+{
+	Relation	rel = table_open(state, AccessShareLock);
+	Oid			func = own_function("key_hash", 1, ANYOID);
+	Oid			result;
+
+	hashed = hashed_columns(hashed);
+	result = find_window_index(rel, func, hashed, column);
+	if (!OidIsValid(result))
+	{
+		IndexElem  *elem = makeNode(IndexElem);
+		List	   *elements = NIL;
+
+		if (hashed != NIL)
+			elements = list_make1(hash_element(rel, func, hashed, "key_hash"));
+		elem->name = get_attname(state, column, false);
+		elem->ordering = SORTBY_DEFAULT;
+		elem->nulls_ordering = SORTBY_NULLS_DEFAULT;
+		result = create_index(rel, lappend(elements, elem));
+		depend_internally(RelationRelationId, result, state);
+		CommandCounterIncrement();
+	}
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+/*
  * Create what a plan needs beside the output: the state table (entry->state
  * is set) and the locator of the output.
  */
@@ -242,7 +276,8 @@ vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan)
 
 	entry->state = InvalidOid;
 	if (columns != NIL)
-		entry->state = vs_registry_create_state(entry->output, columns, plan->nkeys);
+		entry->state = vs_registry_create_state(entry->output, columns,
+												plan->panes ? 0 : plan->nkeys);
 	attnums = vs_plan_locator_columns(plan, &image);
 	if (attnums != NIL)
 		depend_internally(RelationRelationId,
@@ -352,7 +387,7 @@ vs_registry_adopt(Oid output, bool force)
 	vs_registry_link(&entry);
 	vs_registry_update(&entry);
 	vs_dead_letter_detach(output);
-	memset(&frontier, 0, sizeof(frontier));
+	vs_frontier_init(&frontier);
 	frontier.rebuild = true;
 	frontier.rebuild_reason = "restored from a dump";
 	/* what is appended to a stream comes after what was restored */
@@ -607,6 +642,32 @@ find_locator(Relation rel, Oid func, List *attnums)
 	return result;
 }
 
+/* See vs_registry_window_index. */
+static Oid
+find_window_index(Relation rel, Oid func, List *hashed, AttrNumber column)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	int			last = hashed != NIL ? 1 : 0;
+	Oid			result = InvalidOid;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (index->rd_rel->relam == BTREE_AM_OID &&
+			index->rd_index->indnatts == last + 1 &&
+			index->rd_index->indkey.values[last] == column &&
+			index->rd_index->indisvalid && index->rd_index->indisready &&
+			(hashed == NIL || (index->rd_index->indkey.values[0] == 0 &&
+							   matches_hash(index_expression(index), func, hashed))))
+			result = RelationGetRelid(index);
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return result;
+}
+
 /*
  * Is this a call of the function with just these columns?  Collations are not
  * compared: the parser that restored an index might have chosen another one
@@ -634,7 +695,13 @@ matches_hash(Node *expr, Oid func, List *attnums)
 static Oid
 create_locator(Relation rel, Oid func, List *attnums, const char *name)
 {
-	IndexStmt  *stmt = makeNode(IndexStmt);
+	return create_index(rel, list_make1(hash_element(rel, func, attnums, name)));
+}
+
+/* The hash of some columns, as the column of an index. */
+static IndexElem *
+hash_element(Relation rel, Oid func, List *attnums, const char *name)
+{
 	IndexElem  *elem = makeNode(IndexElem);
 	List	   *vars = NIL;
 	ListCell   *lc;
@@ -652,10 +719,18 @@ create_locator(Relation rel, Oid func, List *attnums, const char *name)
 	elem->indexcolname = pstrdup(name);
 	elem->ordering = SORTBY_DEFAULT;
 	elem->nulls_ordering = SORTBY_NULLS_DEFAULT;
+	return elem;
+}
+
+static Oid
+create_index(Relation rel, List *elements)
+{
+	IndexStmt  *stmt = makeNode(IndexStmt);
+
 	stmt->relation = makeRangeVar(get_namespace_name(RelationGetNamespace(rel)),
 								  pstrdup(RelationGetRelationName(rel)), -1);
 	stmt->accessMethod = "btree";
-	stmt->indexParams = list_make1(elem);
+	stmt->indexParams = elements;
 	stmt->transformed = true;
 	if (OidIsValid(rel->rd_rel->reltablespace))
 		stmt->tableSpace = get_tablespace_name(rel->rd_rel->reltablespace);

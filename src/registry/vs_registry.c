@@ -81,7 +81,13 @@
 #define Anum_query_error_hint			12
 #define Anum_query_error_context		13
 #define Anum_query_stopped_at			14
-#define Natts_query						14
+#define Anum_query_emit					15
+#define Anum_query_late_data			16
+#define Anum_query_delay				17
+#define Anum_query_idle_timeout			18
+#define Anum_query_max_future_skew		19
+#define Anum_query_retention			20
+#define Natts_query						20
 
 /* Columns of velostream.frontier */
 #define Anum_frontier_output			1
@@ -111,7 +117,13 @@
 #define Anum_frontier_rebuilds			25
 #define Anum_frontier_busy_us			26
 #define Anum_frontier_horizon			27
-#define Natts_frontier					27
+#define Anum_frontier_event_time		28
+#define Anum_frontier_watermark			29
+#define Anum_frontier_event_at			30
+#define Anum_frontier_late				31
+#define Anum_frontier_partly_late		32
+#define Anum_frontier_open_windows		33
+#define Natts_frontier					33
 
 /* Columns of velostream.dead_letter */
 #define Anum_dead_letter_query			1
@@ -191,6 +203,10 @@ static void frontier_to_values(Oid output, const VsFrontierRow *row, Datum *valu
 static ArrayType *oid_array(const VsFrontier *frontier, int which);
 static int	read_oid_array(Datum value, Oid **oids);
 static bool read_snapshot(const Datum *v, const bool *nulls, VsSnapshot **result);
+static int64 read_duration(const Datum *values, const bool *nulls, AttrNumber attnum);
+static void set_duration(AttrNumber attnum, int64 duration, Datum *values, bool *nulls);
+static TimestampTz read_time(const Datum *values, const bool *nulls, AttrNumber attnum);
+static void set_time(AttrNumber attnum, TimestampTz time, Datum *values, bool *nulls);
 
 /*
  * Is the extension installed in this database, with all its tables?  Where it
@@ -452,6 +468,13 @@ vs_registry_is_output(Oid relid)
 	if (!outputs_valid && !load_outputs())
 		return false;
 	return hash_search(outputs, &relid, HASH_FIND, NULL) != NULL;
+}
+
+void
+vs_frontier_init(VsFrontierRow *row)
+{
+	memset(row, 0, sizeof(*row));
+	row->event_time = row->watermark = row->event_at = VS_NO_TIME;
 }
 
 /*
@@ -771,6 +794,7 @@ find_by_output(Relation rel, RegistryRel index, Oid output)
 	return tuple;
 }
 
+/* Read a row of velostream.query. */
 static void
 query_from_tuple(HeapTuple tuple, TupleDesc desc, VsQueryEntry *entry)
 {
@@ -788,8 +812,29 @@ query_from_tuple(HeapTuple tuple, TupleDesc desc, VsQueryEntry *entry)
 	entry->on_error = (VsOnError) DatumGetChar(values[Anum_query_on_error - 1]);
 	entry->status = (VsStatus) DatumGetChar(values[Anum_query_status - 1]);
 	entry->with_data = DatumGetBool(values[Anum_query_with_data - 1]);
+	entry->time.emit = (VsEmit) DatumGetChar(values[Anum_query_emit - 1]);
+	entry->time.late = (VsLateData) DatumGetChar(values[Anum_query_late_data - 1]);
+	entry->time.delay = read_duration(values, nulls, Anum_query_delay);
+	entry->time.idle_timeout = read_duration(values, nulls, Anum_query_idle_timeout);
+	entry->time.max_future_skew = read_duration(values, nulls, Anum_query_max_future_skew);
+	entry->time.retention = read_duration(values, nulls, Anum_query_retention);
 }
 
+/* A duration in microseconds, -1 where there is none. */
+static int64
+read_duration(const Datum *values, const bool *nulls, AttrNumber attnum)
+{
+	return nulls[attnum - 1] ? -1 : Max(DatumGetInt64(values[attnum - 1]), 0);
+}
+
+static void
+set_duration(AttrNumber attnum, int64 duration, Datum *values, bool *nulls)
+{
+	values[attnum - 1] = Int64GetDatum(duration);
+	nulls[attnum - 1] = duration < 0;
+}
+
+/* The columns of velostream.query for a row to be written. */
 static void
 query_to_values(const VsQueryEntry *entry, Datum *values, bool *nulls)
 {
@@ -803,6 +848,12 @@ query_to_values(const VsQueryEntry *entry, Datum *values, bool *nulls)
 	values[Anum_query_on_error - 1] = CharGetDatum((char) entry->on_error);
 	values[Anum_query_status - 1] = CharGetDatum((char) entry->status);
 	values[Anum_query_with_data - 1] = BoolGetDatum(entry->with_data);
+	values[Anum_query_emit - 1] = CharGetDatum((char) entry->time.emit);
+	values[Anum_query_late_data - 1] = CharGetDatum((char) entry->time.late);
+	set_duration(Anum_query_delay, entry->time.delay, values, nulls);
+	set_duration(Anum_query_idle_timeout, entry->time.idle_timeout, values, nulls);
+	set_duration(Anum_query_max_future_skew, entry->time.max_future_skew, values, nulls);
+	set_duration(Anum_query_retention, entry->time.retention, values, nulls);
 	set_error(NULL, values, nulls);
 }
 
@@ -1089,6 +1140,26 @@ frontier_from_tuple(HeapTuple tuple, TupleDesc desc, VsFrontierRow *row)
 	row->rebuilds = DatumGetInt64(v[Anum_frontier_rebuilds - 1]);
 	row->busy_us = DatumGetInt64(v[Anum_frontier_busy_us - 1]);
 	f->horizon = DatumGetLSN(v[Anum_frontier_horizon - 1]);
+	row->event_time = read_time(v, nulls, Anum_frontier_event_time);
+	row->watermark = read_time(v, nulls, Anum_frontier_watermark);
+	row->event_at = read_time(v, nulls, Anum_frontier_event_at);
+	row->late = DatumGetInt64(v[Anum_frontier_late - 1]);
+	row->partly_late = DatumGetInt64(v[Anum_frontier_partly_late - 1]);
+	row->open_windows = DatumGetInt64(v[Anum_frontier_open_windows - 1]);
+}
+
+/* A time, VS_NO_TIME where there is none. */
+static TimestampTz
+read_time(const Datum *values, const bool *nulls, AttrNumber attnum)
+{
+	return nulls[attnum - 1] ? VS_NO_TIME : DatumGetTimestampTz(values[attnum - 1]);
+}
+
+static void
+set_time(AttrNumber attnum, TimestampTz time, Datum *values, bool *nulls)
+{
+	values[attnum - 1] = TimestampTzGetDatum(time);
+	nulls[attnum - 1] = time == VS_NO_TIME;
 }
 
 /* The columns of velostream.frontier for a row to be written. */
@@ -1144,6 +1215,12 @@ frontier_to_values(Oid output, const VsFrontierRow *row, Datum *v, bool *nulls)
 	v[Anum_frontier_rebuilds - 1] = Int64GetDatum(row->rebuilds);
 	v[Anum_frontier_busy_us - 1] = Int64GetDatum(row->busy_us);
 	v[Anum_frontier_horizon - 1] = LSNGetDatum(f->horizon);
+	set_time(Anum_frontier_event_time, row->event_time, v, nulls);
+	set_time(Anum_frontier_watermark, row->watermark, v, nulls);
+	set_time(Anum_frontier_event_at, row->event_at, v, nulls);
+	v[Anum_frontier_late - 1] = Int64GetDatum(row->late);
+	v[Anum_frontier_partly_late - 1] = Int64GetDatum(row->partly_late);
+	v[Anum_frontier_open_windows - 1] = Int64GetDatum(row->open_windows);
 }
 
 /* One of the four parallel arrays about the sources, chosen by its column. */

@@ -40,6 +40,7 @@ typedef struct VsQueryEntry
 	VsOnError	on_error;
 	VsStatus	status;
 	bool		with_data;		/* false: WITH NO DATA */
+	VsTimeOptions time;
 	Oid			owner;			/* relowner of the output; not stored */
 
 	/*
@@ -49,6 +50,9 @@ typedef struct VsQueryEntry
 	 */
 	bool		adopted;
 } VsQueryEntry;
+
+/* No event time: before all others. */
+#define VS_NO_TIME	DT_NOBEGIN
 
 /* A row of velostream.frontier (not dumped). */
 typedef struct VsFrontierRow
@@ -71,6 +75,16 @@ typedef struct VsFrontierRow
 	int64		dead;			/* dead letters */
 	int64		rebuilds;
 	int64		busy_us;		/* time spent in batches */
+
+	/* event time; VS_NO_TIME: none yet */
+	TimestampTz event_time;		/* the greatest one that moves the watermark */
+	TimestampTz watermark;		/* windows that end here or before are closed */
+	TimestampTz event_at;		/* when the last row came */
+	int64		late;			/* rows that came after all their windows had
+								 * closed, */
+	int64		partly_late;	/* or some of them */
+	int64		open_windows;	/* rows of windows that are still to be
+								 * emitted (EMIT FINAL) */
 } VsFrontierRow;
 
 extern bool vs_registry_read(Oid output, VsQueryEntry *entry);
@@ -95,6 +109,8 @@ extern Oid	vs_registry_extension_owner(void);
  * The frontier row of a query: read with a snapshot newer than any committed
  * batch, own uncommitted writes included; in CurrentMemoryContext.
  */
+extern void vs_frontier_init(VsFrontierRow *row);	/* of a query that has
+													 * read nothing */
 extern bool vs_frontier_read(Oid output, VsFrontierRow *row);
 extern void vs_frontier_write(Oid output, const VsFrontierRow *row);	/* insert or update; no
 																		 * CommandCounterIncrement */
@@ -125,8 +141,9 @@ extern void vs_run_as_end(const VsRunAs *before);
  * table from "columns" (ColumnDefs) with a btree index on
  * velostream.key_hash(first nkeys columns) when nkeys > 0.  locator finds the
  * same kind of index on any table (image: on velostream.row_hash), or makes
- * it; InvalidOid if there is none and not "create".  equip calls both as a
- * plan needs it and sets entry->state.  link records the dependencies and
+ * it; InvalidOid if there is none and not "create".  window_index does so for
+ * the index of a state table on windows or panes, behind the hash of the other
+ * keys.  equip calls the first two as a plan needs it and sets entry->state.  link records the dependencies and
  * makes the guard triggers.  adopt does it all for a query that was restored
  * from a dump; false: not yet, the restore is still running.
  */
@@ -136,6 +153,7 @@ struct VsPlan;
 extern Oid	vs_registry_create_view(Oid output, Query *query);
 extern Oid	vs_registry_create_state(Oid output, List *columns, int nkeys);
 extern Oid	vs_registry_locator(Oid relation, List *attnums, bool image, bool create);
+extern Oid	vs_registry_window_index(Oid state, List *hashed, AttrNumber column);
 extern void vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan);
 extern Oid	vs_registry_key_hash(void);
 extern void vs_registry_link(const VsQueryEntry *entry);

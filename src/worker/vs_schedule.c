@@ -63,6 +63,7 @@
 #define MAX_BUSY_DELAY		100 /* ... and if that goes on */
 #define MAX_CONTENTION		20	/* batches that fail for others' locks until
 								 * that is shown as a failure */
+#define CLOSE_INTERVAL		250 /* ms, between batches that only close windows */
 #define IDLE_INTERVAL		1000	/* ms, between moves of idle queries */
 #define IDLE_CHUNK			64	/* idle queries moved in one transaction */
 #define HORIZON_INTERVAL	20	/* ms */
@@ -75,6 +76,7 @@ typedef struct VsWorkQuery
 	bool		running;		/* by its status */
 	bool		adopted;
 	VsOnError	on_error;
+	int64		idle_timeout;	/* us, or -1: see VsTimeOptions */
 	VsContext  *cxt;			/* NULL: not attached yet */
 	MemoryContext context;		/* of the copy of the frontier */
 	bool		valid;			/* there is a copy, of the row that had these: */
@@ -132,6 +134,7 @@ static void prepare_work(void *arg);
 static bool copy_frontier(VsWorkQuery *query);
 static List *evaluate(TimestampTz now);
 static bool evaluate_query(VsWorkQuery *query, TimestampTz now);
+static bool is_idle(VsWorkQuery *query, TimestampTz now);
 static int	compare_overdue(const ListCell *a, const ListCell *b);
 static bool run_query(VsWorkQuery *query, TimestampTz now);
 static void batch_work(void *arg);
@@ -416,6 +419,7 @@ load_work(void *arg)
 			query->valid = false;
 		query->adopted = entry.adopted;
 		query->on_error = entry.on_error;
+		query->idle_timeout = entry.time.idle_timeout;
 		query->known_lsn = InvalidXLogRecPtr;	/* read the frontier again */
 		query->known_xmin = InvalidFullTransactionId;
 	}
@@ -672,7 +676,29 @@ evaluate_query(VsWorkQuery *query, TimestampTz now)
 	}
 	return query->requested || query->failing || query->row.rebuild ||
 		query->row.frontier.snapshot == NULL ||
-		vs_capture_due(query->output, &query->row.frontier);
+		vs_capture_due(query->output, &query->row.frontier) ||
+		is_idle(query, now);
+}
+
+/*
+ * Has a query with open windows seen no row for longer than its idle timeout?
+ * Then its watermark moves with the clock, and a batch without rows, now and
+ * then, closes what it passes.
+ */
+static bool
+is_idle(VsWorkQuery *query, TimestampTz now)
+{
+	TimestampTz when;
+
+	if (query->idle_timeout < 0 || query->row.event_at == VS_NO_TIME ||
+		query->row.open_windows <= 0)
+		return false;
+	when = Max(query->row.event_at + query->idle_timeout,
+			   TimestampTzPlusMilliseconds(query->row.updated_at, CLOSE_INTERVAL));
+	if (when <= now)
+		return true;
+	look_at(when);
+	return false;
 }
 
 static int

@@ -1,0 +1,329 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_window.c
+ *	  The window of a query: which call among its group keys makes it, and
+ *	  what the delta is grouped by in its place.
+ *
+ * Windows are functions of an event time (functions/vs_window_funcs.c), so a
+ * query with a window is an ordinary GROUP BY.  tumble() is kept as any other
+ * key.  hop() and cumulate() return several windows for a row: the delta is
+ * grouped by panes instead, the pieces into which the bounds of all windows
+ * cut the time, and no row is multiplied.  session() cannot be computed from a
+ * row at all; its panes are as long as the gap, so that two rows of a pane are
+ * always of one session.
+ *
+ * Panes after Li, Maier et al., "No pane, no gain", SIGMOD Record 34 (2005).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_type.h"
+#include "functions/vs_window_funcs.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/tlist.h"
+#include "parser/parse_func.h"
+#include "plan/vs_plan_internal.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "vs_compat.h"
+
+typedef struct WindowSearch
+{
+	Query	   *query;
+	FuncExpr   *stray;			/* a window call that is no group key */
+} WindowSearch;
+
+static VsWindowKind window_kind(Node *node);
+static bool read_window(FuncExpr *call, VsWindow *window);
+static bool read_length(FuncExpr *call, int arg, int64 *length);
+static int64 greatest_common_divisor(int64 a, int64 b);
+static bool find_stray(Node *node, WindowSearch *search);
+static Oid	window_function(const char *name, int nargs, Oid time, Oid length);
+pg_noreturn static void refuse(ParseState *pstate, int location, const char *message,
+							   const char *hint);
+
+/* Is this a call of one of our functions that make windows? */
+static VsWindowKind
+window_kind(Node *node)
+{
+	static const struct
+	{
+		const char *name;
+		VsWindowKind kind;
+	}			names[] = {
+		{"tumble", VS_WINDOW_TUMBLE}, {"hop", VS_WINDOW_HOP},
+		{"cumulate", VS_WINDOW_CUMULATE}, {"session", VS_WINDOW_SESSION}
+	};
+	char	   *name;
+	Oid			funcid;
+
+	if (node == NULL || !IsA(node, FuncExpr))
+		return VS_WINDOW_NONE;
+	funcid = ((FuncExpr *) node)->funcid;
+	if (get_func_namespace(funcid) != get_namespace_oid(VS_SCHEMA_NAME, true))
+		return VS_WINDOW_NONE;
+	name = get_func_name(funcid);
+	for (int i = 0; i < lengthof(names); i++)
+		if (strcmp(name, names[i].name) == 0)
+			return names[i].kind;
+	return VS_WINDOW_NONE;
+}
+
+/*
+ * The window that a query groups by; false if there is none.  Of several
+ * tumbling ones it is the first; vs_window_check refuses others.
+ */
+bool
+vs_window_find(Query *query, VsWindow *window)
+{
+	ListCell   *lc;
+
+	memset(window, 0, sizeof(VsWindow));
+	foreach(lc, query->groupClause)
+	{
+		TargetEntry *tle = get_sortgroupclause_tle(lfirst(lc), query->targetList);
+
+		if (window_kind((Node *) tle->expr) == VS_WINDOW_NONE ||
+			!read_window((FuncExpr *) tle->expr, window))
+			continue;
+		window->key = foreach_current_index(lc);
+		return true;
+	}
+	return false;
+}
+
+/* False: its lengths are not constant, which only a tumbling window survives. */
+static bool
+read_window(FuncExpr *call, VsWindow *window)
+{
+	int64		second;
+
+	window->kind = window_kind((Node *) call);
+	window->call = call;
+	window->time = linitial(call->args);
+	window->type = exprType((Node *) window->time);
+	if (!read_length(call, 1, &window->size) ||
+		(list_length(call->args) > 2 && !read_length(call, 2, &second)))
+	{
+		window->kind = VS_WINDOW_NONE;
+		return false;
+	}
+	switch (window->kind)
+	{
+		case VS_WINDOW_HOP:
+			window->advance = second;
+			break;
+		case VS_WINDOW_CUMULATE:
+			window->advance = window->size;
+			window->size = second;
+			break;
+		default:
+			window->advance = window->size;
+	}
+	window->pane = greatest_common_divisor(window->size, window->advance);
+	return true;
+}
+
+/* A constant length among the arguments of a call, in microseconds. */
+static bool
+read_length(FuncExpr *call, int arg, int64 *length)
+{
+	Node	   *node = eval_const_expressions(NULL, copyObject(list_nth(call->args, arg)));
+	Oid			type = exprType(linitial(call->args));
+
+	if (!IsA(node, Const) || ((Const *) node)->constisnull)
+		return false;
+	*length = vs_time_length(type, DatumGetIntervalP(((Const *) node)->constvalue),
+							 "length of a window");
+	if (type == DATEOID)
+		*length *= USECS_PER_DAY;
+	else if (type == INT8OID)
+		*length *= 1000;
+	return true;
+}
+
+static int64
+greatest_common_divisor(int64 a, int64 b)
+{
+	while (b != 0)
+	{
+		int64		rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/* ----------
+ * Checking
+ * ----------
+ */
+
+/* Is this the call of a window of a query, which may return several rows? */
+bool
+vs_window_is_generator(Query *query, Node *node)
+{
+	VsWindow	window;
+
+	return vs_window_find(query, &window) && equal(node, window.call);
+}
+
+/* Refuse windows that cannot be kept, and options about time where none closes. */
+void
+vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
+				const VsTimeOptions *options)
+{
+	WindowSearch search = {.query = query};
+	VsWindow	window;
+	bool		found;
+	ListCell   *lc;
+	ParseCallbackState pcbstate;
+
+	(void) find_stray((Node *) query->targetList, &search);
+	(void) find_stray(query->jointree->quals, &search);
+	(void) find_stray(query->havingQual, &search);
+	if (search.stray != NULL)
+		refuse(pstate, exprLocation((Node *) search.stray),
+			   psprintf("%s() must be a GROUP BY expression",
+						get_func_name(search.stray->funcid)),
+			   "Group by it, and by no other window.");
+
+	foreach(lc, query->groupClause)
+	{
+		TargetEntry *tle = get_sortgroupclause_tle(lfirst(lc), query->targetList);
+		VsWindowKind kind = window_kind((Node *) tle->expr);
+		VsWindow	one;
+
+		if (kind == VS_WINDOW_NONE)
+			continue;
+		setup_parser_errposition_callback(&pcbstate, pstate, exprLocation((Node *) tle->expr));
+		if (!read_window((FuncExpr *) tle->expr, &one) && kind != VS_WINDOW_TUMBLE)
+			refuse(pstate, exprLocation((Node *) tle->expr),
+				   "the lengths of a window must be constants", "Write them as intervals.");
+		cancel_parser_errposition_callback(&pcbstate);
+		if (one.kind == VS_WINDOW_CUMULATE && one.size % one.advance != 0)
+			refuse(pstate, exprLocation((Node *) tle->expr),
+				   "the size of a cumulating window must be a multiple of its step",
+				   "Choose a step that divides the size.");
+	}
+	found = vs_window_find(query, &window);
+	if (!found && options->emit == VS_EMIT_FINAL)
+		refuse(pstate, -1, "EMIT FINAL needs a window",
+			   "Without a window no result is ever final: use EMIT CHANGES, or group by velostream.tumble(), hop(), cumulate() or session() with constant lengths.");
+	if (!found && (options->delay >= 0 || options->idle_timeout >= 0 ||
+				   options->max_future_skew >= 0 || options->retention >= 0))
+		refuse(pstate, -1, "options about event time need a window",
+			   "Group by velostream.tumble(), hop(), cumulate() or session() with constant lengths, or remove max_out_of_orderness, idle_timeout, max_future_skew and window_retention.");
+	if (options->late == VS_LATE_NEXT && mode != VS_SOURCE_APPEND)
+		refuse(pstate, -1, "late_data = include_in_next_window needs source_mode = append",
+			   "In the mode \"changes\" a late row that is deleted would have to be found in the window it was put into.");
+	if (options->late == VS_LATE_NEXT && window.kind == VS_WINDOW_SESSION)
+		refuse(pstate, -1, "late_data = include_in_next_window is not for sessions",
+			   "A session has no next one: use dead_letter, drop or update_previous.");
+}
+
+/* Find a window call that is not a group key, or a second one that is. */
+static bool
+find_stray(Node *node, WindowSearch *search)
+{
+	VsWindow	window;
+	VsWindowKind kind = window_kind(node);
+
+	if (node == NULL)
+		return false;
+	if (kind > VS_WINDOW_TUMBLE)
+	{
+		/* the first one of the keys is the window, whatever the order here */
+		if (vs_window_find(search->query, &window) && equal(node, window.call))
+			return false;
+		search->stray = (FuncExpr *) node;
+		return true;
+	}
+	return expression_tree_walker(node, find_stray, search);
+}
+
+static void
+refuse(ParseState *pstate, int location, const char *message, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s", message),
+			 errhint("%s", hint),
+			 parser_errposition(pstate, location)));
+}
+
+/* ----------
+ * Expressions of delta queries
+ * ----------
+ */
+
+static Oid
+window_function(const char *name, int nargs, Oid time, Oid length)
+{
+	Oid			argtypes[] = {time, length};
+
+	return LookupFuncName(list_make2(makeString(VS_SCHEMA_NAME), makeString(pstrdup(name))),
+						  nargs, argtypes, false);
+}
+
+/*
+ * What the delta is grouped by in the place of the window.  A row that comes
+ * too late for its own windows may count in the first one that is open.
+ */
+Expr *
+vs_window_pane(const VsWindow *window, VsLateData late, bool timed)
+{
+	Interval   *pane = palloc0(sizeof(Interval));
+	Expr	   *time = copyObject(window->time);
+
+	if (timed && late == VS_LATE_NEXT)
+		time = (Expr *) makeFuncExpr(window_function("open_time", 1, ANYELEMENTOID, InvalidOid),
+									 window->type, list_make1(time), InvalidOid, InvalidOid,
+									 COERCE_EXPLICIT_CALL);
+	if (window->type == DATEOID)
+		pane->day = window->pane / USECS_PER_DAY;
+	else
+		pane->time = window->pane;
+	return (Expr *) makeFuncExpr(window_function("tumble", 2, window->type, INTERVALOID),
+								 window->type,
+								 list_make2(time,
+											makeConst(INTERVALOID, -1, InvalidOid,
+													  sizeof(Interval), IntervalPGetDatum(pane),
+													  false, false)),
+								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+/* velostream.admit(time): see process/vs_clock.c. */
+Expr *
+vs_window_admit(const VsWindow *window)
+{
+	return (Expr *) makeFuncExpr(window_function("admit", 1, ANYELEMENTOID, InvalidOid), BOOLOID,
+								 list_make1(copyObject(window->time)), InvalidOid, InvalidOid,
+								 COERCE_EXPLICIT_CALL);
+}
+
+/* min or max of the event time, as parse analysis would make it. */
+Aggref *
+vs_window_extremum(const VsWindow *window, const char *name)
+{
+	Aggref	   *aggref = makeNode(Aggref);
+	Oid			argtypes[] = {window->type};
+
+	aggref->aggfnoid = LookupFuncName(list_make2(makeString("pg_catalog"),
+												 makeString(pstrdup(name))), 1, argtypes, false);
+	aggref->aggtype = window->type;
+	aggref->aggargtypes = list_make1_oid(window->type);
+	aggref->args = list_make1(makeTargetEntry(copyObject(window->time), 1, NULL, false));
+	aggref->aggkind = AGGKIND_NORMAL;
+	aggref->aggsplit = AGGSPLIT_SIMPLE;
+	aggref->aggno = -1;
+	aggref->aggtransno = -1;
+	aggref->location = -1;
+	return aggref;
+}

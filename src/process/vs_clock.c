@@ -1,0 +1,364 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_clock.c
+ *	  Event time: the watermark of a query, and rows that come too late.
+ *
+ * The watermark is the greatest event time of all earlier steps, less the
+ * disorder that the query allows for.  A window is closed when the watermark
+ * has reached its end.  A step is a batch, or one of those that
+ * process(batch_rows) makes of it: rows of one step are never late for one
+ * another.
+ *
+ * The delta plan of a query with a window calls velostream.admit() for each
+ * row that passes WHERE, after all other conditions.  It notes the greatest
+ * time and turns rows away that no window takes: those without a time become
+ * dead letters; what becomes of late ones is the query's choice.  Since an
+ * aggregation reads all its input before its first group is merged, the new
+ * watermark is known by then.
+ *
+ * All times are microseconds here, as in a timestamptz: event times of type
+ * date and int8 are converted.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/int.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "functions/vs_window_funcs.h"
+#include "process/vs_batch_internal.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+#include "vs_compat.h"
+
+/* SQLSTATE of late rows, in a class of ours. */
+#define ERRCODE_LATE_ROW	MAKE_SQLSTATE('V', 'S', '0', '0', '1')
+
+#define ORIGIN	((UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
+
+/* The batch whose delta plan runs in this process, if it has a window. */
+static VsBatch *attached = NULL;
+
+static bool take_late_row(VsBatch *batch, TimestampTz time, TimestampTz end);
+static TimestampTz first_end(const VsWindow *window, TimestampTz time);
+static void turn_away(VsBatch *batch, int sqlstate, const char *message);
+static bool went(VsBatch *batch);
+static VsBatch *require_attached(void);
+static char *show_time(Oid type, TimestampTz time);
+static TimestampTz idle_watermark(VsBatch *batch);
+
+PG_FUNCTION_INFO_V1(velostream_admit);
+PG_FUNCTION_INFO_V1(velostream_open_time);
+
+/* ----------
+ * Times
+ * ----------
+ */
+
+/* An event time in microseconds.  False: it is infinite, or beyond what a timestamptz can be. */
+bool
+vs_event_time(Oid type, Datum value, TimestampTz *time)
+{
+	int64		number = vs_time_number(type, value);
+
+	*time = number;
+	if (!vs_time_is_finite(type, number))
+		return false;
+	if (type == DATEOID)
+		return !pg_mul_s64_overflow(number, USECS_PER_DAY, time) && IS_VALID_TIMESTAMP(*time);
+	if (type == INT8OID)
+		return !pg_mul_s64_overflow(number, 1000, time) &&
+			!pg_add_s64_overflow(*time, ORIGIN, time) && IS_VALID_TIMESTAMP(*time);
+	return true;
+}
+
+/* The reverse: the last time of the type that is not after this one. */
+Datum
+vs_event_datum(Oid type, TimestampTz time)
+{
+	if (type == DATEOID)
+		time = vs_window_floor(time, USECS_PER_DAY) / USECS_PER_DAY;
+	else if (type == INT8OID)
+		time = (vs_window_floor(time, 1000) - ORIGIN) / 1000;
+	return vs_time_datum(type, time);
+}
+
+/* The greatest multiple of size, counted from 1970, that is not after time. */
+TimestampTz
+vs_window_floor(TimestampTz time, int64 size)
+{
+	int64		rest = (time - ORIGIN) % size;
+
+	return time - (rest < 0 ? rest + size : rest);
+}
+
+TimestampTz
+vs_time_plus(TimestampTz time, int64 length)
+{
+	int64		result;
+
+	if (pg_add_s64_overflow(time, length, &result))
+		return length < 0 ? PG_INT64_MIN : PG_INT64_MAX;
+	return result;
+}
+
+/* When the last window with this time in it ends; for a session, that of the row alone. */
+TimestampTz
+vs_window_last_end(const VsWindow *window, TimestampTz time)
+{
+	switch (window->kind)
+	{
+		case VS_WINDOW_HOP:
+			return vs_window_floor(time, window->advance) + window->size;
+		case VS_WINDOW_SESSION:
+			return time + window->size;
+		default:
+			return vs_window_floor(time, window->size) + window->size;
+	}
+}
+
+/* When the first one does. */
+static TimestampTz
+first_end(const VsWindow *window, TimestampTz time)
+{
+	if (window->kind == VS_WINDOW_HOP)
+		return vs_window_floor(time - window->size, window->advance) +
+			window->advance + window->size;
+	if (window->kind == VS_WINDOW_CUMULATE)
+		return vs_window_floor(time, window->advance) + window->advance;
+	return vs_window_last_end(window, time);
+}
+
+/* ----------
+ * Rows
+ * ----------
+ */
+
+static VsBatch *
+require_attached(void)
+{
+	if (attached == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this function can only be used by velostream itself, in a batch of a continuous query")));
+	return attached;
+}
+
+/* Prepare the clock of a batch whose delta is open. */
+void
+vs_clock_start(VsBatch *batch)
+{
+	const VsTimeOptions *options = &batch->plan->entry.time;
+	VsClock    *clock = &batch->clock;
+
+	batch->old_watermark = batch->row.watermark;
+	clock->closed = batch->plan->timed ? batch->row.watermark : VS_NO_TIME;
+	clock->seen = batch->row.event_time;
+	clock->limit = options->max_future_skew < 0 ? PG_INT64_MAX :
+		vs_time_plus(GetCurrentTimestamp(), options->max_future_skew);
+	clock->allowed = options->retention >= 0 ? options->retention :
+		options->late == VS_LATE_UPDATE ? PG_INT64_MAX : 0;
+}
+
+void
+vs_clock_attach(VsBatch *batch)
+{
+	attached = batch;
+}
+
+/*
+ * velostream.admit(anyelement) returns boolean: does a row with this event
+ * time count?
+ */
+Datum
+velostream_admit(PG_FUNCTION_ARGS)
+{
+	VsBatch    *batch = require_attached();
+	VsClock    *clock = &batch->clock;
+	const VsWindow *window = &batch->plan->window;
+	TimestampTz time;
+	TimestampTz end;
+
+	if (PG_ARGISNULL(0))
+	{
+		turn_away(batch, ERRCODE_NULL_VALUE_NOT_ALLOWED, "the event time is null");
+		PG_RETURN_BOOL(false);
+	}
+	if (!vs_event_time(window->type, PG_GETARG_DATUM(0), &time))
+	{
+		turn_away(batch, ERRCODE_DATETIME_FIELD_OVERFLOW,
+				  "the event time is infinite or out of range");
+		PG_RETURN_BOOL(false);
+	}
+
+	clock->rows = true;
+	if (time > clock->seen && time <= clock->limit)
+		clock->seen = time;
+	if (time > clock->closed || clock->closed == VS_NO_TIME)
+		PG_RETURN_BOOL(true);
+
+	end = vs_window_last_end(window, time);
+	if (vs_time_plus(end, clock->allowed) <= clock->closed)
+		PG_RETURN_BOOL(take_late_row(batch, time, end));
+	if (window->kind != VS_WINDOW_TUMBLE && window->kind != VS_WINDOW_SESSION &&
+		vs_time_plus(first_end(window, time), clock->allowed) <= clock->closed && !went(batch))
+		clock->partly_late++;
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * velostream.open_time(anyelement) returns anyelement: the event time, or for
+ * a late row the first one at which a window is open.
+ */
+Datum
+velostream_open_time(PG_FUNCTION_ARGS)
+{
+	VsBatch    *batch = require_attached();
+	const VsWindow *window = &batch->plan->window;
+	TimestampTz time;
+
+	if (batch->clock.closed == VS_NO_TIME ||
+		!vs_event_time(window->type, PG_GETARG_DATUM(0), &time) ||
+		vs_time_plus(vs_window_last_end(window, time), batch->clock.allowed) > batch->clock.closed)
+		PG_RETURN_DATUM(PG_GETARG_DATUM(0));
+	PG_RETURN_DATUM(vs_event_datum(window->type, vs_window_floor(batch->clock.closed, window->pane)));
+}
+
+/* A row whose windows, the last of which ended at "end", are closed.  True: it counts nevertheless. */
+static bool
+take_late_row(VsBatch *batch, TimestampTz time, TimestampTz end)
+{
+	const VsWindow *window = &batch->plan->window;
+
+	if (went(batch))
+	{
+		batch->clock.ignored++;
+		return false;
+	}
+	batch->clock.late++;
+	if (batch->plan->entry.time.late == VS_LATE_NEXT)
+		return true;
+	if (batch->plan->entry.time.late != VS_LATE_DROP)
+		turn_away(batch, ERRCODE_LATE_ROW,
+				  psprintf("row of %s is late: its last window ended at %s, and the watermark is at %s",
+						   show_time(window->type, time), show_time(window->type, end),
+						   show_time(window->type, batch->clock.closed)));
+	return false;
+}
+
+/* Is the row that the delta scan delivered last one that went? */
+static bool
+went(VsBatch *batch)
+{
+	return batch->change && vs_delta_last_weight(batch->delta) < 0;
+}
+
+/* Keep the row that the delta scan delivered last as a dead letter. */
+static void
+turn_away(VsBatch *batch, int sqlstate, const char *message)
+{
+	Oid			relid;
+	ItemPointerData tid;
+	TransactionId xmin;
+	int			weight;
+	TupleTableSlot *slot;
+
+	vs_delta_last_row(batch->delta, &relid, &tid, &xmin, &weight, &slot);
+	if (slot == NULL || weight < 0)
+		return;
+	vs_dead_letter_insert(batch->outputid, relid, &tid, xmin, vs_slot_to_jsonb(slot),
+						  sqlstate, message);
+	batch->dead++;
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* An event time as its type shows it. */
+static char *
+show_time(Oid type, TimestampTz time)
+{
+	Oid			output;
+	bool		varlena;
+
+	getTypeOutputInfo(type, &output, &varlena);
+	return OidOutputFunctionCall(output, vs_event_datum(type, time));
+}
+
+/* ----------
+ * The watermark
+ * ----------
+ */
+
+/*
+ * Where the watermark is when the rows seen so far are through.  It never
+ * goes back.
+ */
+TimestampTz
+vs_clock_watermark(VsBatch *batch)
+{
+	VsClock    *clock = &batch->clock;
+	int64		delay = Max(batch->plan->entry.time.delay, 0);
+	TimestampTz result = clock->seen;
+
+	if (!batch->plan->timed)
+		return VS_NO_TIME;
+	if (result != VS_NO_TIME)
+		result = vs_time_plus(result, -delay);
+	result = Max(result, idle_watermark(batch));
+	return Max(result, clock->closed);
+}
+
+/*
+ * Where nothing came for long enough, the watermark moves on with the wall
+ * clock.
+ */
+static TimestampTz
+idle_watermark(VsBatch *batch)
+{
+	const VsTimeOptions *options = &batch->plan->entry.time;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (options->idle_timeout < 0 || batch->clock.rows || batch->row.event_at == VS_NO_TIME ||
+		batch->row.event_time == VS_NO_TIME ||
+		now - batch->row.event_at < options->idle_timeout)
+		return VS_NO_TIME;
+	return vs_time_plus(batch->row.event_time,
+						now - batch->row.event_at - Max(options->delay, 0));
+}
+
+/* Would the watermark move without new rows? */
+bool
+vs_clock_is_due(VsBatch *batch)
+{
+	return batch->plan->timed && vs_clock_watermark(batch) > batch->clock.closed;
+}
+
+/*
+ * A step is through: the watermark moves on, and the windows that it passes
+ * close.  Counters go to the frontier row, which is written by the batch.
+ */
+void
+vs_clock_step(VsBatch *batch)
+{
+	VsClock    *clock = &batch->clock;
+	VsFrontierRow *row = &batch->row;
+	TimestampTz watermark = vs_clock_watermark(batch);
+
+	if (watermark > clock->closed)
+	{
+		vs_close_windows(batch, clock->closed, watermark);
+		row->watermark = clock->closed = watermark;
+	}
+	row->event_time = clock->seen;
+	if (clock->rows)
+		row->event_at = GetCurrentTimestamp();
+	row->late += clock->late;
+	row->partly_late += clock->partly_late;
+	row->ignored += clock->ignored;
+	if (batch->plan->panes || batch->plan->final)
+		row->open_windows += clock->opened;
+	clock->late = clock->partly_late = clock->ignored = 0;
+	clock->opened = 0;
+	clock->rows = false;
+}

@@ -1,0 +1,171 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_close.c
+ *	  Windows that the watermark passes: their rows are emitted (EMIT FINAL),
+ *	  and their state is freed when they take no more rows.
+ *
+ * With EMIT FINAL a group lives in the state table while its window is open,
+ * and in the output from the moment it closes; both change hands in the
+ * batch's transaction, so every window is emitted exactly once.  A group that
+ * a batch touches and closes never enters the state table.
+ *
+ * Windows that are put together from panes are closed in vs_panes.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "process/vs_groups_internal.h"
+#include "utils/memutils.h"
+
+static TimestampTz window_end(VsPlan *plan, Datum window);
+static void emit_closed(VsRun *run, const Datum *values, const bool *nulls);
+static void close_groups(VsRun *run, TimestampTz from, TimestampTz to);
+static void expire_groups(VsRun *run, TimestampTz to);
+
+/* When a tumbling window that starts there ends. */
+static TimestampTz
+window_end(VsPlan *plan, Datum window)
+{
+	TimestampTz start;
+
+	/* rows without a finite time were not admitted */
+	if (!vs_event_time(plan->window.type, window, &start))
+		elog(ERROR, "window without a time");
+	return vs_time_plus(start, plan->window.size);
+}
+
+/* Had the window of a group with these keys closed before this step? */
+bool
+vs_window_is_closed(VsRun *run, const Datum *keys)
+{
+	VsPlan	   *plan = run->plan;
+
+	return run->batch->clock.closed != VS_NO_TIME &&
+		window_end(plan, keys[plan->window.key]) <= run->batch->clock.closed;
+}
+
+/*
+ * EMIT FINAL: a group has changed whose window was open.  If it closes with
+ * this step, emit its row.  True if nothing of the group need be kept.
+ */
+bool
+vs_close_group(VsRun *run, VsMergeGroup *group)
+{
+	VsPlan	   *plan = run->plan;
+	VsBatch    *batch = run->batch;
+	TimestampTz end = window_end(plan, group->values[plan->window.key]);
+
+	if (!batch->at_once || end > vs_clock_watermark(batch))
+		return false;
+	if (batch->clock.allowed > 0)
+		return false;			/* vs_close_windows will find it */
+	emit_closed(run, group->values, group->nulls);
+	if (ItemPointerIsValid(&group->state_tid))
+	{
+		vs_target_delete(run->state, &group->state_tid);
+		batch->clock.opened--;
+	}
+	if (group->cache_index >= 0)
+		vs_cache_remove(batch->shared, group->hash, group->cache_index);
+	return true;
+}
+
+/* The row of a window that closes, if it passes HAVING. */
+static void
+emit_closed(VsRun *run, const Datum *values, const bool *nulls)
+{
+	Datum	   *row;
+	bool	   *row_nulls;
+
+	if (vs_group_output_row(run, values, nulls, &row, &row_nulls))
+		vs_emit_insert(run, row, row_nulls);
+}
+
+/*
+ * The watermark moves on, from "from" (VS_NO_TIME: there was none) to "to":
+ * emit the windows that end in between, and forget those that take no more
+ * rows.
+ */
+void
+vs_close_windows(VsBatch *batch, TimestampTz from, TimestampTz to)
+{
+	VsRun	   *run;
+
+	if (!OidIsValid(batch->plan->entry.state))
+		return;
+	CommandCounterIncrement();
+	run = vs_run_begin(batch);
+	vs_groups_begin(run);
+	if (batch->plan->panes)
+		vs_panes_close(run, from, to);
+	else
+	{
+		if (batch->plan->final)
+			close_groups(run, from, to);
+		if (batch->clock.allowed != PG_INT64_MAX)
+			expire_groups(run, vs_time_plus(to, -batch->clock.allowed));
+	}
+	vs_groups_finish(run);
+	vs_run_end(run);
+}
+
+/* Emit groups that are kept, of tumbling windows that end after "from" up to "to". */
+static void
+close_groups(VsRun *run, TimestampTz from, TimestampTz to)
+{
+	VsPlan	   *plan = run->plan;
+	int			natts = plan->groupdesc->natts;
+	Datum	   *values = palloc(sizeof(Datum) * natts);
+	bool	   *nulls = palloc(sizeof(bool) * natts);
+	TimestampTz last = vs_window_floor(vs_time_plus(to, -plan->window.size), plan->window.size);
+	Datum		low;
+	Datum		high = vs_event_datum(plan->window.type, last + plan->window.size);
+	VsRangeScan *scan;
+
+	if (from != VS_NO_TIME)
+		low = vs_event_datum(plan->window.type,
+							 vs_window_floor(vs_time_plus(from, -plan->window.size),
+											 plan->window.size) + plan->window.size);
+	scan = vs_range_begin(run->state, false, 0, from == VS_NO_TIME ? NULL : &low, &high,
+						  ForwardScanDirection);
+	while (vs_range_next(scan))
+	{
+		MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
+
+		vs_group_read_state(run, values, nulls);
+		emit_closed(run, values, nulls);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(run->rowcxt);
+		vs_agg_reset(run->aggs);
+	}
+	vs_range_end(scan);
+}
+
+/* Forget groups of tumbling windows that end at "to" or before. */
+static void
+expire_groups(VsRun *run, TimestampTz to)
+{
+	VsPlan	   *plan = run->plan;
+	int			natts = plan->groupdesc->natts;
+	Datum	   *values = palloc(sizeof(Datum) * natts);
+	bool	   *nulls = palloc(sizeof(bool) * natts);
+	TimestampTz last = vs_window_floor(vs_time_plus(to, -plan->window.size), plan->window.size);
+	Datum		high = vs_event_datum(plan->window.type, last + plan->window.size);
+	VsRangeScan *scan = vs_range_begin(run->state, false, 0, NULL, &high, ForwardScanDirection);
+
+	while (vs_range_next(scan))
+	{
+		MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
+		ItemPointerData tid = run->state->oldslot->tts_tid;
+
+		vs_group_read_state(run, values, nulls);
+		vs_group_uncache(run, values, nulls);
+		vs_target_delete(run->state, &tid);
+		run->batch->clock.opened--;
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(run->rowcxt);
+	}
+	vs_range_end(scan);
+}

@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_groups_internal.h
+ *	  What the files that keep groups share: merging, panes, closing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef VS_GROUPS_INTERNAL_H
+#define VS_GROUPS_INTERNAL_H
+
+#include "process/vs_batch_internal.h"
+
+/* A group while it is worked on; everything in the run's row context. */
+typedef struct VsMergeGroup
+{
+	uint64		hash;
+	bool		found;
+	int			cache_index;	/* entry in the cache, or -1 */
+	ItemPointerData output_tid;
+	ItemPointerData state_tid;
+	Datum	   *values;			/* keys and transition values */
+	bool	   *nulls;
+	bool		changed;		/* the output row is another one for certain */
+	Datum	   *old_values;		/* transition values before, for streams and
+								 * panes */
+	bool	   *old_nulls;
+} VsMergeGroup;
+
+/* vs_groups.c */
+extern bool vs_group_output_row(VsRun *run, const Datum *values, const bool *nulls,
+								Datum **row, bool **row_nulls);
+extern void vs_group_read_state(VsRun *run, Datum *values, bool *nulls);
+extern void vs_group_uncache(VsRun *run, const Datum *keys, const bool *nulls);
+
+/* vs_panes.c */
+extern void vs_panes_begin(VsRun *run);
+extern void vs_panes_touch(VsRun *run, VsMergeGroup *group);
+extern void vs_panes_finish(VsRun *run);	/* windows of what was touched */
+extern void vs_panes_close(VsRun *run, TimestampTz from, TimestampTz to);
+
+/* vs_close.c */
+extern bool vs_close_group(VsRun *run, VsMergeGroup *group);
+
+#endif							/* VS_GROUPS_INTERNAL_H */

@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_options.h
+ *	  The velostream.* options of CREATE TABLE ... AS.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef VS_OPTIONS_H
+#define VS_OPTIONS_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "parser/parse_node.h"
+#include "velostream.h"
+
+#define VS_OPTION_NAMESPACE	"velostream"
+
+/* The velostream.* options of a CREATE TABLE ... AS. */
+typedef struct VsOptions
+{
+	bool		continuous;
+	VsKind		kind;
+	VsSourceMode mode;
+	VsOnError	on_error;
+	VsTimeOptions time;
+} VsOptions;
+
+/* Is one of these DefElems in our namespace? */
+extern bool vs_options_are_ours(List *options);
+
+/* Those that are, defaults for the others; returns the DefElems that are not ours. */
+extern List *vs_options_read(ParseState *pstate, List *options, VsOptions *result);
+
+/* Error out if a command that is none of ours has our options. */
+extern void vs_options_refuse(ParseState *pstate, List *options, const char *message,
+							  const char *hint);
+
+#endif							/* VS_OPTIONS_H */
