@@ -41,6 +41,7 @@
 #include "plan/vs_plan_internal.h"
 #include "state/vs_hash.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -298,6 +299,8 @@ sort_by_hash(VsPlan *plan, Query *query, List *tlist)
 	tle = makeTargetEntry((Expr *) makeFuncExpr(vs_registry_key_hash(), INT8OID, args,
 												InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
 						  list_length(tlist) + 1, NULL, false);
+	if (plan->final && !plan->corrects && !plan->panes)
+		return lappend(tlist, tle); /* few groups are ever met again */
 	get_sort_group_operators(INT8OID, true, true, false,
 							 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
 	clause->tleSortGroupRef = assignSortGroupRef(tle, tlist);
@@ -501,7 +504,15 @@ plan_over_delta(VsPlan *plan, Query *query, bool change)
 {
 	PlannedStmt *stmt = NULL;
 	MemoryContext old;
+	int			nestlevel = NewGUCNestLevel();
 
+	/*
+	 * Groups of a delta are hashed, even where that does not fit into
+	 * work_mem: to sort all rows by all keys costs far more.
+	 */
+	if (plan->strategy == VS_STRATEGY_GROUPS)
+		(void) set_config_option("enable_sort", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 	PG_TRY();
 	{
 		vs_delta_planning(true, plan->leaves);
@@ -512,6 +523,7 @@ plan_over_delta(VsPlan *plan, Query *query, bool change)
 		vs_delta_planning(false, NIL);
 	}
 	PG_END_TRY();
+	AtEOXact_GUC(true, nestlevel);
 
 	check_leaves(plan, stmt);
 	if (plan->strategy == VS_STRATEGY_GROUPS)

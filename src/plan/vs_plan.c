@@ -700,6 +700,8 @@ describe_window(VsPlan *plan)
 		return;
 	plan->panes = window->kind != VS_WINDOW_TUMBLE;
 	plan->final = options->emit == VS_EMIT_FINAL;
+	plan->corrects = plan->final &&
+		(options->late == VS_LATE_UPDATE || options->retention > 0);
 	plan->timed = plan->final || options->delay >= 0 || options->retention >= 0 ||
 		options->idle_timeout >= 0;
 	if (plan->panes || (plan->timed && options->late == VS_LATE_NEXT))
@@ -979,7 +981,7 @@ vs_plan_locator_columns(VsPlan *plan, bool *image)
 	if (plan->entry.kind == VS_KIND_STREAM)
 		return NIL;
 	/* what is final is only inserted */
-	if (plan->final && plan->entry.time.late != VS_LATE_UPDATE)
+	if (plan->final && !plan->corrects)
 		return NIL;
 	if (plan->strategy == VS_STRATEGY_BAG)
 	{

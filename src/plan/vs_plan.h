@@ -101,6 +101,7 @@ typedef struct VsPlan
 	bool		panes;			/* groups are panes of windows */
 	bool		timed;			/* windows close: there is a watermark */
 	bool		final;			/* EMIT FINAL */
+	bool		corrects;		/* ... and rows of closed windows can change */
 	int			first_time_agg; /* sessions: indexes of min and max of the */
 	int			last_time_agg;	/* event time */
 	int			naggs;
@@ -194,6 +195,9 @@ extern List *vs_plan_state_columns(VsPlan *plan);
 
 /* Columns of the output by which a row is found, and whether by their image. */
 extern List *vs_plan_locator_columns(VsPlan *plan, bool *image);
+
+/* The window that an analyzed query groups by; false: there is none. */
+extern bool vs_window_find(Query *query, VsWindow *window);
 
 /* Columns (attnums) of the state table whose indexes find panes and closed windows. */
 extern AttrNumber vs_plan_window_column(VsPlan *plan);	/* 0: none is needed */

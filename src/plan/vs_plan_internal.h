@@ -22,7 +22,6 @@ extern void vs_count_nulls(VsAgg *agg);
 extern void vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
 							const VsTimeOptions *options);
 extern bool vs_window_is_generator(Query *query, Node *node);
-extern bool vs_window_find(Query *query, VsWindow *window);
 extern Expr *vs_window_pane(const VsWindow *window, VsLateData late, bool timed);
 extern Aggref *vs_window_extremum(const VsWindow *window, const char *name);
 extern Expr *vs_window_admit(const VsWindow *window);

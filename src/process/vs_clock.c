@@ -317,11 +317,13 @@ static TimestampTz
 idle_watermark(VsBatch *batch)
 {
 	const VsTimeOptions *options = &batch->plan->entry.time;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now;
 
 	if (options->idle_timeout < 0 || batch->clock.rows || batch->row.event_at == VS_NO_TIME ||
-		batch->row.event_time == VS_NO_TIME ||
-		now - batch->row.event_at < options->idle_timeout)
+		batch->row.event_time == VS_NO_TIME)
+		return VS_NO_TIME;
+	now = GetCurrentTimestamp();
+	if (now - batch->row.event_at < options->idle_timeout)
 		return VS_NO_TIME;
 	return vs_time_plus(batch->row.event_time,
 						now - batch->row.event_at - Max(options->delay, 0));

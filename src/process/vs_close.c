@@ -47,6 +47,20 @@ vs_window_is_closed(VsRun *run, const Datum *keys)
 }
 
 /*
+ * Is the window of a group with these keys not the latest one, nor the one
+ * before?  Then it will hardly change any more.
+ */
+bool
+vs_window_is_past(VsRun *run, const Datum *keys)
+{
+	VsPlan	   *plan = run->plan;
+
+	return plan->window.kind == VS_WINDOW_TUMBLE && run->batch->clock.seen != VS_NO_TIME &&
+		window_end(plan, keys[plan->window.key]) <=
+		vs_time_plus(run->batch->clock.seen, -plan->window.size);
+}
+
+/*
  * EMIT FINAL: a group has changed whose window was open.  If it closes with
  * this step, emit its row.  True if nothing of the group need be kept.
  */

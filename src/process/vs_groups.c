@@ -267,9 +267,7 @@ has_output_row(VsRun *run, const Datum *keys)
 
 	if (plan->entry.kind != VS_KIND_TABLE || plan->panes)
 		return false;
-	if (!plan->final)
-		return true;
-	return plan->entry.time.late == VS_LATE_UPDATE && vs_window_is_closed(run, keys);
+	return !plan->final || (plan->corrects && vs_window_is_closed(run, keys));
 }
 
 /* Look for a group's row in the output. */
@@ -497,6 +495,8 @@ write_group(VsRun *run, VsMergeGroup *group)
 		write_state_row(run, group);
 	}
 
+	if (run->batch->fresh && vs_window_is_past(run, group->values))
+		return;					/* it would only take room from others */
 	cached.hash = group->hash;
 	cached.output_tid = group->output_tid;
 	cached.state_tid = group->state_tid;

@@ -39,6 +39,7 @@ extern void vs_panes_finish(VsRun *run);	/* windows of what was touched */
 extern void vs_panes_close(VsRun *run, TimestampTz from, TimestampTz to);
 
 /* vs_close.c */
+extern bool vs_window_is_past(VsRun *run, const Datum *keys);
 extern bool vs_close_group(VsRun *run, VsMergeGroup *group);
 
 #endif							/* VS_GROUPS_INTERNAL_H */

@@ -239,7 +239,7 @@ vs_panes_touch(VsRun *run, VsMergeGroup *group)
 	VsPlan	   *plan = run->plan;
 
 	/* nothing is emitted of windows that are open */
-	if (plan->final && plan->entry.time.late != VS_LATE_UPDATE)
+	if (plan->final && !plan->corrects)
 		return;
 	note_pane(run, group->values, group->nulls, group->found,
 			  group->found ? group->old_values + plan->nkeys : NULL,

@@ -384,6 +384,7 @@ create_output(UtilityCall *call, CreateTableAsStmt *stmt, Query *query,
 	IntoClause *into = stmt->into;
 	UtilityCall output_call = *call;
 	bool		has_fillfactor = false;
+	VsWindow	window;
 	ListCell   *lc;
 	Oid			output;
 	Relation	rel;
@@ -397,14 +398,17 @@ create_output(UtilityCall *call, CreateTableAsStmt *stmt, Query *query,
 	}
 
 	/*
-	 * rows of a stream are never updated, those of a projection as its
-	 * source's
+	 * rows of a stream, and final ones, are never updated, those of a
+	 * projection as its source's
 	 */
 	if (!has_fillfactor && options->kind == VS_KIND_TABLE &&
+		options->time.emit != VS_EMIT_FINAL &&
 		(query->hasAggs || query->groupClause != NIL))
 		into->options = lappend(into->options,
 								makeDefElem("fillfactor",
-											(Node *) makeInteger(VS_GROUP_FILLFACTOR), -1));
+											(Node *) makeInteger(vs_window_find(query, &window) ?
+																 VS_WINDOW_FILLFACTOR :
+																 VS_GROUP_FILLFACTOR), -1));
 	into->skipData = true;
 
 	output_call.pstmt = copyObject(call->pstmt);

@@ -29,6 +29,9 @@
  */
 #define VS_GROUP_FILLFACTOR	30
 
+/* Of rows of windows only the latest change. */
+#define VS_WINDOW_FILLFACTOR	80
+
 /* A row of velostream.query (dumped by pg_dump; regclass columns dump as names). */
 typedef struct VsQueryEntry
 {
