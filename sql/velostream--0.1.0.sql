@@ -554,6 +554,776 @@ COMMENT ON FUNCTION velostream.cumulate_start(bigint, interval) IS
 'start of the window that ends then and is one of those that grow up to size';
 
 --
+-- Functions of times (src/functions/vs_time_funcs.c).
+--
+
+CREATE FUNCTION velostream.from_unixtime(seconds bigint)
+RETURNS timestamptz
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_from_unixtime';
+
+COMMENT ON FUNCTION velostream.from_unixtime(bigint) IS
+'the time so many seconds after 1970-01-01 00:00 UTC';
+
+CREATE FUNCTION velostream.from_unixtime(seconds bigint, format text)
+RETURNS text
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_from_unixtime_format';
+
+COMMENT ON FUNCTION velostream.from_unixtime(bigint, text) IS
+'the same, in UTC, printed as velostream.date_format() does';
+
+CREATE FUNCTION velostream.unix_timestamp("time" timestamptz)
+RETURNS bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_unix_timestamp';
+
+COMMENT ON FUNCTION velostream.unix_timestamp(timestamptz) IS
+'seconds since 1970-01-01 00:00 UTC, rounded down';
+
+CREATE FUNCTION velostream.unix_timestamp("time" timestamp)
+RETURNS bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_unix_timestamp';
+
+COMMENT ON FUNCTION velostream.unix_timestamp(timestamp) IS
+'seconds since 1970-01-01 00:00 of a time in UTC, rounded down';
+
+CREATE FUNCTION velostream.unix_timestamp(day date)
+RETURNS bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_unix_timestamp_date';
+
+COMMENT ON FUNCTION velostream.unix_timestamp(date) IS
+'seconds from 1970-01-01 to the start of a day in UTC';
+
+CREATE FUNCTION velostream.unix_timestamp()
+RETURNS bigint
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_unix_timestamp_now';
+
+COMMENT ON FUNCTION velostream.unix_timestamp() IS
+'seconds since 1970-01-01 00:00 UTC at the start of the transaction';
+
+CREATE FUNCTION velostream.datediff(unit text, "from" timestamptz, "to" timestamptz)
+RETURNS bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_datediff';
+
+COMMENT ON FUNCTION velostream.datediff(text, timestamptz, timestamptz) IS
+'how many whole units (microsecond to week, month, quarter, year) lie between two times; negative if the second is earlier';
+
+CREATE FUNCTION velostream.datediff(unit text, "from" timestamp, "to" timestamp)
+RETURNS bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_datediff';
+
+COMMENT ON FUNCTION velostream.datediff(text, timestamp, timestamp) IS
+'how many whole units (microsecond to week, month, quarter, year) lie between two times; negative if the second is earlier';
+
+CREATE FUNCTION velostream.datediff(unit text, "from" date, "to" date)
+RETURNS bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_datediff_date';
+
+COMMENT ON FUNCTION velostream.datediff(text, date, date) IS
+'how many whole units (microsecond to week, month, quarter, year) lie between two times; negative if the second is earlier';
+
+CREATE FUNCTION velostream.date_format("time" timestamptz, format text)
+RETURNS text
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_date_format_tz';
+
+COMMENT ON FUNCTION velostream.date_format(timestamptz, text) IS
+'the time in the session''s time zone, by a format of strftime: %Y-%m-%d %H:%M:%S';
+
+CREATE FUNCTION velostream.date_format("time" timestamp, format text)
+RETURNS text
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_date_format';
+
+COMMENT ON FUNCTION velostream.date_format(timestamp, text) IS
+'the time by a format of strftime: %Y-%m-%d %H:%M:%S';
+
+CREATE FUNCTION velostream.date_format(day date, format text)
+RETURNS text
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_date_format_date';
+
+COMMENT ON FUNCTION velostream.date_format(date, text) IS
+'the day by a format of strftime: %Y-%m-%d';
+
+--
+-- Aggregates (src/functions/).  All but first(x) and last(x) can be combined,
+-- and their results do not depend on the order of rows.  What they are made of
+-- has arguments of type internal, so that only they can call it.
+--
+
+CREATE FUNCTION velostream.first_add(internal, anyelement)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_first_add';
+
+COMMENT ON FUNCTION velostream.first_add(internal, anyelement) IS
+'transition function of first(x)';
+
+CREATE FUNCTION velostream.first_add(internal, anyelement, "any")
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_first_add';
+
+COMMENT ON FUNCTION velostream.first_add(internal, anyelement, "any") IS
+'transition function of first(x, time)';
+
+CREATE FUNCTION velostream.last_add(internal, anyelement)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_last_add';
+
+COMMENT ON FUNCTION velostream.last_add(internal, anyelement) IS
+'transition function of last(x)';
+
+CREATE FUNCTION velostream.last_add(internal, anyelement, "any")
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_last_add';
+
+COMMENT ON FUNCTION velostream.last_add(internal, anyelement, "any") IS
+'transition function of last(x, time)';
+
+CREATE FUNCTION velostream.pick_combine(internal, internal)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_pick_combine';
+
+COMMENT ON FUNCTION velostream.pick_combine(internal, internal) IS
+'combine function of first and last';
+
+CREATE FUNCTION velostream.pick_serialize(internal)
+RETURNS bytea
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_pick_serialize';
+
+COMMENT ON FUNCTION velostream.pick_serialize(internal) IS
+'serialization function of first and last';
+
+CREATE FUNCTION velostream.pick_deserialize(bytea, internal)
+RETURNS internal
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_pick_deserialize';
+
+COMMENT ON FUNCTION velostream.pick_deserialize(bytea, internal) IS
+'deserialization function of first and last';
+
+CREATE FUNCTION velostream.pick_final(internal, anyelement)
+RETURNS anyelement
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_pick_final';
+
+COMMENT ON FUNCTION velostream.pick_final(internal, anyelement) IS
+'final function of first(x) and last(x)';
+
+CREATE FUNCTION velostream.pick_final(internal, anyelement, "any")
+RETURNS anyelement
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_pick_final';
+
+COMMENT ON FUNCTION velostream.pick_final(internal, anyelement, "any") IS
+'final function of first(x, time) and last(x, time)';
+
+CREATE AGGREGATE velostream.first(anyelement, "any") (
+	sfunc = velostream.first_add,
+	stype = internal,
+	combinefunc = velostream.pick_combine,
+	serialfunc = velostream.pick_serialize,
+	deserialfunc = velostream.pick_deserialize,
+	finalfunc = velostream.pick_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.first(anyelement, "any") IS
+'value of the row with the least time; of rows with the same time, the least value';
+
+CREATE AGGREGATE velostream.last(anyelement, "any") (
+	sfunc = velostream.last_add,
+	stype = internal,
+	combinefunc = velostream.pick_combine,
+	serialfunc = velostream.pick_serialize,
+	deserialfunc = velostream.pick_deserialize,
+	finalfunc = velostream.pick_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.last(anyelement, "any") IS
+'value of the row with the greatest time; of rows with the same time, the greatest value';
+
+CREATE AGGREGATE velostream.first_value(anyelement, "any") (
+	sfunc = velostream.first_add,
+	stype = internal,
+	combinefunc = velostream.pick_combine,
+	serialfunc = velostream.pick_serialize,
+	deserialfunc = velostream.pick_deserialize,
+	finalfunc = velostream.pick_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.first_value(anyelement, "any") IS
+'the same as velostream.first()';
+
+CREATE AGGREGATE velostream.last_value(anyelement, "any") (
+	sfunc = velostream.last_add,
+	stype = internal,
+	combinefunc = velostream.pick_combine,
+	serialfunc = velostream.pick_serialize,
+	deserialfunc = velostream.pick_deserialize,
+	finalfunc = velostream.pick_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.last_value(anyelement, "any") IS
+'the same as velostream.last()';
+
+CREATE AGGREGATE velostream.first(anyelement) (
+	sfunc = velostream.first_add,
+	stype = internal,
+	finalfunc = velostream.pick_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.first(anyelement) IS
+'value of the first row, in the order of ORDER BY in the call; not for continuous queries';
+
+CREATE AGGREGATE velostream.last(anyelement) (
+	sfunc = velostream.last_add,
+	stype = internal,
+	finalfunc = velostream.pick_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.last(anyelement) IS
+'value of the last row, in the order of ORDER BY in the call; not for continuous queries';
+
+CREATE FUNCTION velostream.values_combine(internal, internal)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_values_combine';
+
+COMMENT ON FUNCTION velostream.values_combine(internal, internal) IS
+'combine function of aggregates that keep values';
+
+CREATE FUNCTION velostream.values_serialize(internal)
+RETURNS bytea
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_values_serialize';
+
+COMMENT ON FUNCTION velostream.values_serialize(internal) IS
+'serialization function of aggregates that keep values';
+
+CREATE FUNCTION velostream.values_deserialize(bytea, internal)
+RETURNS internal
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_values_deserialize';
+
+COMMENT ON FUNCTION velostream.values_deserialize(bytea, internal) IS
+'deserialization function of aggregates that keep values';
+
+CREATE FUNCTION velostream.collect_add(internal, anynonarray)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_collect_add';
+
+COMMENT ON FUNCTION velostream.collect_add(internal, anynonarray) IS
+'transition function of collect';
+
+CREATE FUNCTION velostream.collect_final(internal, anynonarray)
+RETURNS anyarray
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_collect_final';
+
+COMMENT ON FUNCTION velostream.collect_final(internal, anynonarray) IS
+'final function of collect';
+
+CREATE AGGREGATE velostream.collect(anynonarray) (
+	sfunc = velostream.collect_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.collect_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.collect(anynonarray) IS
+'array of all values, sorted, NULLs last';
+
+CREATE FUNCTION velostream.group_concat_add(internal, text)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_group_concat_add';
+
+COMMENT ON FUNCTION velostream.group_concat_add(internal, text) IS
+'transition function of group_concat(x)';
+
+CREATE FUNCTION velostream.group_concat_add(internal, text, text)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_group_concat_add';
+
+COMMENT ON FUNCTION velostream.group_concat_add(internal, text, text) IS
+'transition function of group_concat(x, separator)';
+
+CREATE FUNCTION velostream.group_concat_final(internal)
+RETURNS text
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_group_concat_final';
+
+COMMENT ON FUNCTION velostream.group_concat_final(internal) IS
+'final function of group_concat';
+
+CREATE AGGREGATE velostream.group_concat(text) (
+	sfunc = velostream.group_concat_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.group_concat_final,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.group_concat(text) IS
+'all values but NULLs, sorted, with commas between them';
+
+CREATE AGGREGATE velostream.group_concat(text, text) (
+	sfunc = velostream.group_concat_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.group_concat_final,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.group_concat(text, text) IS
+'all values but NULLs, sorted, with the second argument between them';
+
+CREATE AGGREGATE velostream.listagg(text) (
+	sfunc = velostream.group_concat_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.group_concat_final,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.listagg(text) IS
+'all values but NULLs, sorted, with commas between them';
+
+CREATE AGGREGATE velostream.listagg(text, text) (
+	sfunc = velostream.group_concat_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.group_concat_final,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.listagg(text, text) IS
+'all values but NULLs, sorted, with the second argument between them';
+
+CREATE FUNCTION velostream.values_add(internal, anyelement)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_values_add';
+
+COMMENT ON FUNCTION velostream.values_add(internal, anyelement) IS
+'transition function of median';
+
+CREATE FUNCTION velostream.median_final(internal, double precision)
+RETURNS double precision
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_median_final';
+
+COMMENT ON FUNCTION velostream.median_final(internal, double precision) IS
+'final function of median';
+
+CREATE AGGREGATE velostream.median(double precision) (
+	sfunc = velostream.values_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.median_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.median(double precision) IS
+'the value in the middle, or the mean of the two there';
+
+CREATE FUNCTION velostream.median_final(internal, numeric)
+RETURNS numeric
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_median_final';
+
+COMMENT ON FUNCTION velostream.median_final(internal, numeric) IS
+'final function of median';
+
+CREATE AGGREGATE velostream.median(numeric) (
+	sfunc = velostream.values_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.median_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.median(numeric) IS
+'the value in the middle, or the mean of the two there';
+
+CREATE FUNCTION velostream.median_final(internal, interval)
+RETURNS interval
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_median_final';
+
+COMMENT ON FUNCTION velostream.median_final(internal, interval) IS
+'final function of median';
+
+CREATE AGGREGATE velostream.median(interval) (
+	sfunc = velostream.values_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.median_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.median(interval) IS
+'the value in the middle, or the mean of the two there';
+
+CREATE FUNCTION velostream.set_add(internal, anyelement)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_set_add';
+
+COMMENT ON FUNCTION velostream.set_add(internal, anyelement) IS
+'transition function of count_distinct';
+
+CREATE FUNCTION velostream.count_distinct_final(internal)
+RETURNS bigint
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_count_distinct_final';
+
+COMMENT ON FUNCTION velostream.count_distinct_final(internal) IS
+'final function of count_distinct';
+
+CREATE AGGREGATE velostream.count_distinct(anyelement) (
+	sfunc = velostream.set_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.count_distinct_final,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.count_distinct(anyelement) IS
+'number of different values, exact';
+
+CREATE FUNCTION velostream.approx_combine(internal, internal)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_approx_combine';
+
+COMMENT ON FUNCTION velostream.approx_combine(internal, internal) IS
+'combine function of approx_count_distinct';
+
+CREATE FUNCTION velostream.approx_serialize(internal)
+RETURNS bytea
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_approx_serialize';
+
+COMMENT ON FUNCTION velostream.approx_serialize(internal) IS
+'serialization function of approx_count_distinct';
+
+CREATE FUNCTION velostream.approx_deserialize(bytea, internal)
+RETURNS internal
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_approx_deserialize';
+
+COMMENT ON FUNCTION velostream.approx_deserialize(bytea, internal) IS
+'deserialization function of approx_count_distinct';
+
+CREATE FUNCTION velostream.approx_add(internal, anyelement)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_approx_add';
+
+COMMENT ON FUNCTION velostream.approx_add(internal, anyelement) IS
+'transition function of approx_count_distinct';
+
+CREATE FUNCTION velostream.approx_final(internal)
+RETURNS bigint
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_approx_final';
+
+COMMENT ON FUNCTION velostream.approx_final(internal) IS
+'final function of approx_count_distinct';
+
+CREATE AGGREGATE velostream.approx_count_distinct(anyelement) (
+	sfunc = velostream.approx_add,
+	stype = internal,
+	combinefunc = velostream.approx_combine,
+	serialfunc = velostream.approx_serialize,
+	deserialfunc = velostream.approx_deserialize,
+	finalfunc = velostream.approx_final,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.approx_count_distinct(anyelement) IS
+'number of different values, with a standard error of 0.8 %, in little memory';
+
+CREATE FUNCTION velostream.ends_add(internal, anyelement)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_ends_add';
+
+COMMENT ON FUNCTION velostream.ends_add(internal, anyelement) IS
+'transition function of delta';
+
+CREATE FUNCTION velostream.delta_final(internal, smallint)
+RETURNS smallint
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_delta_final';
+
+COMMENT ON FUNCTION velostream.delta_final(internal, smallint) IS
+'final function of delta';
+
+CREATE AGGREGATE velostream.delta(smallint) (
+	sfunc = velostream.ends_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.delta_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.delta(smallint) IS
+'max(x) - min(x)';
+
+CREATE FUNCTION velostream.delta_final(internal, integer)
+RETURNS integer
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_delta_final';
+
+COMMENT ON FUNCTION velostream.delta_final(internal, integer) IS
+'final function of delta';
+
+CREATE AGGREGATE velostream.delta(integer) (
+	sfunc = velostream.ends_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.delta_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.delta(integer) IS
+'max(x) - min(x)';
+
+CREATE FUNCTION velostream.delta_final(internal, bigint)
+RETURNS bigint
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_delta_final';
+
+COMMENT ON FUNCTION velostream.delta_final(internal, bigint) IS
+'final function of delta';
+
+CREATE AGGREGATE velostream.delta(bigint) (
+	sfunc = velostream.ends_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.delta_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.delta(bigint) IS
+'max(x) - min(x)';
+
+CREATE FUNCTION velostream.delta_final(internal, real)
+RETURNS real
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_delta_final';
+
+COMMENT ON FUNCTION velostream.delta_final(internal, real) IS
+'final function of delta';
+
+CREATE AGGREGATE velostream.delta(real) (
+	sfunc = velostream.ends_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.delta_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.delta(real) IS
+'max(x) - min(x)';
+
+CREATE FUNCTION velostream.delta_final(internal, double precision)
+RETURNS double precision
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_delta_final';
+
+COMMENT ON FUNCTION velostream.delta_final(internal, double precision) IS
+'final function of delta';
+
+CREATE AGGREGATE velostream.delta(double precision) (
+	sfunc = velostream.ends_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.delta_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.delta(double precision) IS
+'max(x) - min(x)';
+
+CREATE FUNCTION velostream.delta_final(internal, numeric)
+RETURNS numeric
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_delta_final';
+
+COMMENT ON FUNCTION velostream.delta_final(internal, numeric) IS
+'final function of delta';
+
+CREATE AGGREGATE velostream.delta(numeric) (
+	sfunc = velostream.ends_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.delta_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.delta(numeric) IS
+'max(x) - min(x)';
+
+CREATE FUNCTION velostream.delta_final(internal, date)
+RETURNS integer
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_delta_final';
+
+COMMENT ON FUNCTION velostream.delta_final(internal, date) IS
+'final function of delta';
+
+CREATE AGGREGATE velostream.delta(date) (
+	sfunc = velostream.ends_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.delta_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.delta(date) IS
+'max(x) - min(x)';
+
+CREATE FUNCTION velostream.delta_final(internal, timestamp)
+RETURNS interval
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_delta_final';
+
+COMMENT ON FUNCTION velostream.delta_final(internal, timestamp) IS
+'final function of delta';
+
+CREATE AGGREGATE velostream.delta(timestamp) (
+	sfunc = velostream.ends_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.delta_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.delta(timestamp) IS
+'max(x) - min(x)';
+
+CREATE FUNCTION velostream.delta_final(internal, timestamptz)
+RETURNS interval
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_delta_final';
+
+COMMENT ON FUNCTION velostream.delta_final(internal, timestamptz) IS
+'final function of delta';
+
+CREATE AGGREGATE velostream.delta(timestamptz) (
+	sfunc = velostream.ends_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.delta_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.delta(timestamptz) IS
+'max(x) - min(x)';
+
+CREATE FUNCTION velostream.delta_final(internal, interval)
+RETURNS interval
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_delta_final';
+
+COMMENT ON FUNCTION velostream.delta_final(internal, interval) IS
+'final function of delta';
+
+CREATE AGGREGATE velostream.delta(interval) (
+	sfunc = velostream.ends_add,
+	stype = internal,
+	combinefunc = velostream.values_combine,
+	serialfunc = velostream.values_serialize,
+	deserialfunc = velostream.values_deserialize,
+	finalfunc = velostream.delta_final,
+	finalfunc_extra,
+	parallel = safe
+);
+
+COMMENT ON AGGREGATE velostream.delta(interval) IS
+'max(x) - min(x)';
+
+--
 -- Views.  A role sees the queries whose outputs it owns (through membership as
 -- well), members of pg_monitor see all.
 --

@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_functions_internal.h
+ *	  What the aggregates share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef VS_FUNCTIONS_INTERNAL_H
+#define VS_FUNCTIONS_INTERNAL_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/typcache.h"
+
+extern MemoryContext vs_aggregate_context(FunctionCallInfo fcinfo);
+extern Oid	vs_argument_type(FunctionCallInfo fcinfo, int argno);
+extern Datum vs_flat_value(TypeCacheEntry *type, Datum value);
+extern int	vs_compare_values(TypeCacheEntry *type, Oid collation, Datum a, Datum b);
+
+#endif
