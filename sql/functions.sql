@@ -39,6 +39,9 @@ SELECT velostream.collect(x) AS a, velostream.collect(n) AS b, velostream.collec
 SELECT velostream.collect(v) AS numerics, velostream.collect(f) AS floats, velostream.collect(j) AS no_order
 FROM (VALUES (1.0, 'NaN'::float8, '{"b":1}'::json), (1.00, '-0', '[2]'), (1, 0, '{"a":1}'), (-5, 'Infinity', NULL)) s(v, f, j);
 SELECT velostream.collect(ARRAY[1]);
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+SELECT pg_typeof(velostream.collect(n::positive)), velostream.collect(n::positive) = array_agg(n::positive ORDER BY n) AS same, velostream.last(n::positive, t), velostream.median(n::positive) FROM r;
+SELECT velostream.collect(ROW(n, x)) FROM r;
 SELECT pg_typeof(velostream.collect(n)) AS a, pg_typeof(velostream.collect(r)) AS b, pg_typeof(velostream.collect(x)) AS c FROM r;
 SELECT velostream.group_concat(x) AS a, velostream.group_concat(x, '; ') AS b, velostream.listagg(x, NULL) AS c, velostream.listagg(x) AS d, velostream.group_concat(x, '') FILTER (WHERE x IS NULL) AS e FROM r;
 SELECT velostream.group_concat(x, n::text) FROM r;
@@ -67,6 +70,7 @@ SELECT n, off_by(velostream.approx_count_distinct(i), n) AS ints, off_by(velostr
 	off_by(velostream.approx_count_distinct(i::numeric), n) AS numerics, off_by(velostream.approx_count_distinct(i::float8), n) AS floats, off_by(velostream.approx_count_distinct(timestamp '2024-01-01' + i * interval '1 s'), n) AS times
 FROM unnest('{1, 10, 100, 1000, 2000, 5000, 20000, 40000, 60000, 100000}'::int[]) n, generate_series(1, n) i GROUP BY n ORDER BY n;
 SELECT velostream.approx_count_distinct(NULL::int) AS nulls, velostream.approx_count_distinct(i) FILTER (WHERE false) AS none, velostream.approx_count_distinct(i % 3) AS three, velostream.approx_count_distinct((i % 2)::float8 * -0.0) AS zeros FROM generate_series(1, 1000) i;
+SELECT velostream.approx_count_distinct((i % 3, i % 5)) FROM generate_series(1, 1000) i;
 SELECT velostream.approx_count_distinct('{}'::json);
 
 -- ----------

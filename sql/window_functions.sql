@@ -72,6 +72,13 @@ SELECT velostream.cumulate_start(now(), '1 month');
 SELECT velostream.tumble(now(), '0');
 SELECT velostream.tumble(1::bigint, '-5 seconds');
 SELECT velostream.hop(1::bigint, '5 seconds', '0');
+-- intervals are finite, or, in later versions, must be
+DO $$
+BEGIN
+	PERFORM velostream.tumble(now(), 'infinity'::text::interval);
+EXCEPTION WHEN invalid_datetime_format OR invalid_parameter_value THEN
+	RAISE NOTICE 'refused';
+END $$;
 SELECT velostream.tumble(current_date, '12 hours');
 SELECT velostream.tumble(current_date, '36 hours');
 SELECT velostream.tumble(current_date, '1 day 24 hours') IS NOT NULL AS whole_days;

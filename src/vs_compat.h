@@ -95,9 +95,11 @@ vs_make_file(Oid tablespace, Oid database, Oid number)
 #define vs_forget_not_null(rel) ((void) 0)
 #endif
 
-/* Before 17, intervals were finite. */
-#ifndef INTERVAL_NOT_FINITE
-#define INTERVAL_NOT_FINITE(interval) false
+/* Before 17, intervals were finite; a caller includes "datatype/timestamp.h". */
+#if PG_VERSION_NUM >= 170000
+#define vs_interval_is_finite(interval) (!INTERVAL_NOT_FINITE(interval))
+#else
+#define vs_interval_is_finite(interval) true
 #endif
 
 /* Ownership, by the names of PostgreSQL 15. */

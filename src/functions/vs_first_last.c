@@ -112,10 +112,10 @@ pick_begin(MemoryContext context, bool last, Oid valuetype, Oid timetype, Oid co
 	pick->last = last;
 	pick->isnull = true;
 	pick->collation = collation;
-	pick->valuetype = lookup_type_cache(valuetype, TYPECACHE_CMP_PROC_FINFO);
+	pick->valuetype = vs_kept_type(valuetype);
 	if (!OidIsValid(timetype))
 		return pick;
-	pick->timetype = lookup_type_cache(timetype, TYPECACHE_CMP_PROC_FINFO);
+	pick->timetype = vs_kept_type(timetype);
 	if (!OidIsValid(pick->timetype->cmp_proc_finfo.fn_oid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),

@@ -15,6 +15,7 @@
 
 extern MemoryContext vs_aggregate_context(FunctionCallInfo fcinfo);
 extern Oid	vs_argument_type(FunctionCallInfo fcinfo, int argno);
+extern TypeCacheEntry *vs_kept_type(Oid type);
 extern Datum vs_flat_value(TypeCacheEntry *type, Datum value);
 extern int	vs_compare_values(TypeCacheEntry *type, Oid collation, Datum a, Datum b);
 

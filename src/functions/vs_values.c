@@ -34,6 +34,7 @@
 #include "utils/date.h"
 #include "utils/datum.h"
 #include "utils/float.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -96,9 +97,11 @@ PG_FUNCTION_INFO_V1(velostream_median_final);
 PG_FUNCTION_INFO_V1(velostream_count_distinct_final);
 PG_FUNCTION_INFO_V1(velostream_delta_final);
 
+static inline int compare_by_type(TypeCacheEntry *type, Oid collation, Datum a, Datum b);
 static VsBag *bag_argument(FunctionCallInfo fcinfo, BagKind kind);
 static VsBag *bag_begin(MemoryContext context, BagKind kind, Oid type, Oid collation);
 static void bag_add(VsBag *bag, Datum value);
+static bool is_inside(VsBag *bag, Datum value);
 static void bag_append(VsBag *bag, const VsBag *other);
 static void bag_reserve(VsBag *bag, Size count, Size size);
 static void bag_merge(VsBag *bag);
@@ -130,18 +133,22 @@ vs_argument_type(FunctionCallInfo fcinfo, int argno)
 
 	if (!OidIsValid(type))
 		elog(ERROR, "could not determine input data type");
-	type = getBaseType(type);
+	return getBaseType(type);
+}
 
-	/*
-	 * these are numbered by each process for itself, while a state outlives
-	 * it
-	 */
+/*
+ * The type cache's entry for values that are kept.  Not for anonymous rows:
+ * each process numbers their types for itself, while a state outlives it.
+ */
+TypeCacheEntry *
+vs_kept_type(Oid type)
+{
 	if (type == RECORDOID || type == RECORDARRAYOID)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("an aggregate of velostream cannot keep values of type %s", format_type_be(type)),
 				 errhint("Cast the row to a named composite type.")));
-	return type;
+	return lookup_type_cache(type, TYPECACHE_CMP_PROC_FINFO);
 }
 
 /* The value with all its bytes, not packed; may be the value itself. */
@@ -159,14 +166,10 @@ int
 vs_compare_values(TypeCacheEntry *type, Oid collation, Datum a, Datum b)
 {
 	Size		length[2];
-	int			result;
+	int			result = compare_by_type(type, collation, a, b);
 
-	if (OidIsValid(type->cmp_proc_finfo.fn_oid))
-	{
-		result = DatumGetInt32(FunctionCall2Coll(&type->cmp_proc_finfo, collation, a, b));
-		if (result != 0)
-			return result;
-	}
+	if (result != 0)
+		return result;
 	if (type->typbyval)
 		return a < b ? -1 : a > b;
 
@@ -174,6 +177,29 @@ vs_compare_values(TypeCacheEntry *type, Oid collation, Datum a, Datum b)
 	length[1] = datumGetSize(b, false, type->typlen);
 	result = memcmp(DatumGetPointer(a), DatumGetPointer(b), Min(length[0], length[1]));
 	return result != 0 ? result : length[0] < length[1] ? -1 : length[0] > length[1];
+}
+
+/* Order of two values by their type; 0 if it has none.  Common ones are compared here. */
+static inline int
+compare_by_type(TypeCacheEntry *type, Oid collation, Datum a, Datum b)
+{
+	switch (type->cmp_proc_finfo.fn_oid)
+	{
+		case InvalidOid:
+			return 0;
+		case F_BTINT4CMP:
+		case F_DATE_CMP:
+			return DatumGetInt32(a) < DatumGetInt32(b) ? -1 : DatumGetInt32(a) > DatumGetInt32(b);
+		case F_BTINT8CMP:
+		case F_TIMESTAMP_CMP:
+		case F_TIMESTAMPTZ_CMP:
+			return DatumGetInt64(a) < DatumGetInt64(b) ? -1 : DatumGetInt64(a) > DatumGetInt64(b);
+		case F_BTFLOAT8CMP:
+			return float8_lt(DatumGetFloat8(a), DatumGetFloat8(b)) ? -1 :
+				float8_gt(DatumGetFloat8(a), DatumGetFloat8(b));
+		default:
+			return DatumGetInt32(FunctionCall2Coll(&type->cmp_proc_finfo, collation, a, b));
+	}
 }
 
 /* collect(x): keeps NULLs as well. */
@@ -254,7 +280,7 @@ bag_begin(MemoryContext context, BagKind kind, Oid type, Oid collation)
 
 	bag->context = context;
 	bag->kind = kind;
-	bag->type = lookup_type_cache(type, TYPECACHE_CMP_PROC_FINFO);
+	bag->type = vs_kept_type(type);
 	if (kind != BAG_ALL && !OidIsValid(bag->type->cmp_proc_finfo.fn_oid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
@@ -278,26 +304,34 @@ static void
 bag_add(VsBag *bag, Datum value)
 {
 	TypeCacheEntry *type = bag->type;
+	Datum		flat = vs_flat_value(type, value);
 	Size		length;
 
+	if (bag->kind == BAG_ENDS && is_inside(bag, flat))
+		return;
 	if (type->typbyval)
 	{
 		bag_reserve(bag, 1, 0);
 		bag->items[bag->count++] = value;
+		return;
 	}
-	else
-	{
-		Datum		flat = vs_flat_value(type, value);
+	length = datumGetSize(flat, false, type->typlen);
+	bag_reserve(bag, 1, MAXALIGN(length));
+	memcpy(bag->arena + bag->used, DatumGetPointer(flat), length);
+	memset(bag->arena + bag->used + length, 0, MAXALIGN(length) - length);
+	bag->items[bag->count++] = bag->used;
+	bag->used += MAXALIGN(length);
+	if (flat != value)
+		pfree(DatumGetPointer(flat));
+}
 
-		length = datumGetSize(flat, false, type->typlen);
-		bag_reserve(bag, 1, MAXALIGN(length));
-		memcpy(bag->arena + bag->used, DatumGetPointer(flat), length);
-		memset(bag->arena + bag->used + length, 0, MAXALIGN(length) - length);
-		bag->items[bag->count++] = bag->used;
-		bag->used += MAXALIGN(length);
-		if (flat != value)
-			pfree(DatumGetPointer(flat));
-	}
+/* Is a value, as far as is known, neither the least nor the greatest? */
+static bool
+is_inside(VsBag *bag, Datum value)
+{
+	return bag->sorted == 2 &&
+		vs_compare_values(bag->type, bag->collation, value, item_value(bag, bag->items[0])) >= 0 &&
+		vs_compare_values(bag->type, bag->collation, value, item_value(bag, bag->items[1])) <= 0;
 }
 
 /* Add all values of another bag. */
@@ -391,8 +425,7 @@ merge_runs(VsBag *bag, const Datum *from, Datum *to)
 		else
 			next = *tail++;
 		if (bag->kind == BAG_SET && count > 0 &&
-			FunctionCall2Coll(&bag->type->cmp_proc_finfo, bag->collation,
-							  item_value(bag, to[count - 1]), item_value(bag, next)) == 0)
+			compare_by_type(bag->type, bag->collation, item_value(bag, to[count - 1]), item_value(bag, next)) == 0)
 			continue;
 		to[count++] = next;
 	}
@@ -615,7 +648,7 @@ velostream_collect_final(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	bag = (VsBag *) PG_GETARG_POINTER(0);
 	bag_merge(bag);
-	array = initArrayResult(vs_argument_type(fcinfo, 1), CurrentMemoryContext, false);
+	array = initArrayResult(get_fn_expr_argtype(fcinfo->flinfo, 1), CurrentMemoryContext, false);
 	for (Size i = 0; i < bag->count; i++)
 		array = accumArrayResult(array, item_value(bag, bag->items[i]), false, array->element_type,
 								 CurrentMemoryContext);

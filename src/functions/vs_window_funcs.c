@@ -94,7 +94,7 @@ interval_us(const Interval *interval, const char *what)
 {
 	int64		us;
 
-	if (INTERVAL_NOT_FINITE(interval))
+	if (!vs_interval_is_finite(interval))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s of a window cannot be infinite", what)));
