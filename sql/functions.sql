@@ -127,8 +127,11 @@ CREATE TABLE q_distinct WITH (velostream.continuous) AS
 SELECT g, velostream.count_distinct(n), velostream.count_distinct(x) AS cx, velostream.count_distinct(u) FILTER (WHERE n < 7) AS cu, velostream.approx_count_distinct(id) AS a, velostream.approx_count_distinct(x) AS ax FROM ev GROUP BY g;
 CREATE TABLE q_all WITH (velostream.continuous) AS
 SELECT velostream.first(x, t), velostream.collect(n), velostream.group_concat(x), velostream.median(v), velostream.count_distinct(v), velostream.approx_count_distinct(id) AS a, velostream.delta(f) FROM ev;
+-- rows without a time would be dead letters, and a window of the plain query
 CREATE TABLE q_window WITH (velostream.continuous) AS
-SELECT velostream.tumble(t, '5 min') AS w, velostream.tumble_end(t, '5 min') AS e, velostream.last(v, t), velostream.count_distinct(x) FROM ev GROUP BY 1, 2;
+SELECT velostream.tumble(t, '5 min') AS w, velostream.tumble_end(t, '5 min') AS e, velostream.last(v, t), velostream.count_distinct(x) FROM ev WHERE t IS NOT NULL GROUP BY 1, 2;
+CREATE TABLE q_hop WITH (velostream.continuous) AS
+SELECT velostream.hop(t, '4 min', '1 min') AS w, velostream.first(x, t), velostream.last(n, t), velostream.collect(n), velostream.group_concat(x), velostream.median(v), velostream.count_distinct(x), velostream.approx_count_distinct(id) AS a, velostream.delta(v) FROM ev GROUP BY 1;
 CREATE TABLE q_having WITH (velostream.continuous) AS
 SELECT g, velostream.median(n) FROM ev GROUP BY g HAVING velostream.count_distinct(x) > 4 AND velostream.last(n, t) > 2;
 CREATE TABLE q_append WITH (velostream.continuous, velostream.source_mode = append) AS
@@ -229,6 +232,31 @@ CALL check_all();
 TRUNCATE ev;
 CALL check_all();
 TABLE q_all;
+-- sessions, which PostgreSQL cannot compute from the query itself
+CREATE TABLE q_session WITH (velostream.continuous) AS
+SELECT g, velostream.session(t, '15 s') AS w, velostream.first(x, t), velostream.collect(n), velostream.median(v), velostream.count_distinct(x), velostream.approx_count_distinct(x) AS a FROM ev GROUP BY 1, 2;
+CREATE VIEW sessions AS
+SELECT g, min(t) AS w, velostream.first(x, t), velostream.collect(n), velostream.median(v), velostream.count_distinct(x), velostream.approx_count_distinct(x) AS a
+FROM (SELECT *, count(*) FILTER (WHERE starts) OVER (PARTITION BY g ORDER BY t) AS nr
+	FROM (SELECT *, t - lag(t) OVER (PARTITION BY g ORDER BY t) <= '15 s' IS NOT TRUE AS starts FROM ev WHERE t IS NOT NULL) s) n
+GROUP BY g, nr;
+CREATE FUNCTION sessions_differ() RETURNS bigint LANGUAGE sql AS $$
+	SELECT velostream.wait('fun.q_session', '60s');
+	SELECT count(*) FROM ((TABLE fun.sessions EXCEPT ALL TABLE fun.q_session) UNION ALL (TABLE fun.q_session EXCEPT ALL TABLE fun.sessions)) d $$;
+CALL add_rows(1, 200);
+SELECT sessions_differ();
+SELECT count(*) > 20 AS many FROM q_session;
+CALL add_rows(201, 300);
+SELECT sessions_differ();
+VACUUM FULL q_session;
+CALL add_rows(301, 320);
+SELECT sessions_differ();
+UPDATE ev SET t = t + interval '5 s', x = x || 'u' WHERE id % 7 = 0;
+SELECT sessions_differ();
+DELETE FROM ev WHERE id % 3 = 0;
+SELECT sessions_differ();
+DROP TABLE q_session;
+TRUNCATE ev;
 -- a separator that changes within a group is an error, which the query shows
 CREATE TABLE q_sep WITH (velostream.continuous) AS SELECT g, velostream.listagg(x, n::text) FROM ev GROUP BY g;
 INSERT INTO ev (g, n, x) VALUES (1, 1, 'a'), (1, 1, 'b');
