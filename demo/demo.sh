@@ -24,10 +24,13 @@ sql() { psql -qAtX -v ON_ERROR_STOP=1 "$@"; }
 # Keep a continuous bulk load going: rows of no amount, so that the balances
 # that pgbench keeps stay the truth.
 load_by_copy() {
+	local rows=0
 	until [ -e "$tmp/stop" ]; do
 		sql -c 'COPY pgbench_history (tid, bid, aid, delta) FROM STDIN' <"$tmp/rows"
+		rows=$((rows + copy_rows))
 		sleep 0.1
 	done
+	echo "rows by COPY: $rows" >"$tmp/copied"
 }
 
 # One frame of the live view.
@@ -98,6 +101,7 @@ waited=$((($(date +%s%N) - begin) / 1000000))
 
 echo
 grep -E '^(tps|number of transactions actually)' "$tmp/pgbench"
+cat "$tmp/copied"
 echo "velostream.wait() after the load: $waited ms"
 echo
 prove
