@@ -201,13 +201,14 @@ sub log_complaints
 	} split /\n/, $self->log_since($offset);
 }
 
-# One statement in a session of its own, which must succeed.
+# One statement in a session of its own, which must succeed, and waits for locks.
 sub sql
 {
 	my ($self, $database, $sql) = @_;
 	my $session = Torture::Session->new($database);
-	my ($state, $text) = $session->run($sql);
+	my ($state, $text) = $session->run('SET lock_timeout = 0');
 
+	($state, $text) = $session->run($sql);
 	$session->close;
 	die "$sql: $state $text\n" if $state ne '00000';
 	return $text;
