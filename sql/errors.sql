@@ -407,3 +407,22 @@ DELETE FROM twenty WHERE id IN (19, 20);
 SELECT velostream.wait('twelfths', '60s');
 SELECT count(*) FROM (TABLE twelfths EXCEPT SELECT id % 2, avg(n), max(12 / v) FROM twenty WHERE v <> 0 GROUP BY 1) d;
 DROP TABLE twenty CASCADE;
+-- rows that fail after all have been read, as their groups were put on disk
+CREATE TABLE many (k int, v int, n numeric);
+CREATE TABLE spilled WITH (velostream.continuous, velostream.on_error = dead_letter) AS
+SELECT k, v, sum(n), avg(n), sum(12 / v) AS twelfths FROM many GROUP BY k, v;
+INSERT INTO many SELECT 1, 1, 1 FROM generate_series(1, 10) i;
+SELECT velostream.wait('spilled', '60s');
+SELECT velostream.pause('spilled');
+DELETE FROM many WHERE ctid = '(0,7)';
+INSERT INTO many SELECT i % 30, (i * 7) % 25, i FROM generate_series(1, 2000) i;
+SET work_mem = '64kB';
+BEGIN;
+SELECT velostream.resume('spilled');
+SELECT count(*) FROM velostream.process('spilled');
+COMMIT;
+RESET work_mem;
+SELECT count(*) FROM (TABLE spilled EXCEPT SELECT k, v, sum(n), avg(n), sum(12 / v) FROM many WHERE v <> 0 GROUP BY 1, 2) d;
+SELECT count(*) FROM velostream.dead_letters WHERE query = 'spilled'::regclass;
+SELECT count(*) FROM many WHERE v = 0;
+DROP TABLE many CASCADE;

@@ -60,6 +60,7 @@ static bool is_first(VsBatch *batch);
 static bool must_write_frontier(VsBatch *batch);
 static void open_window_indexes(VsBatch *batch, List *keys, Oid *panes, Oid *windows);
 static void write_frontier(VsBatch *batch, instr_time start);
+static void ignore_row(VsRun *run, TupleTableSlot *slot);
 static PlannedStmt *delta_plan(VsBatch *batch);
 
 bool
@@ -346,6 +347,9 @@ start_over(VsBatch *batch, const char *reason)
 	row->open_windows = 0;
 	vs_capture_forget(batch->outputid);
 	vs_dead_letter_clear(batch->outputid);	/* each gets another chance */
+	row->dead = 0;
+	row->rows_out = row->rows_in;	/* what was counted is taken out, and in
+									 * again */
 	row->rebuilds++;
 	batch->fresh = true;
 	batch->delta = vs_delta_begin(batch->outputid, &row->frontier, batch->plan->entry.mode,
@@ -490,6 +494,26 @@ open_window_indexes(VsBatch *batch, List *keys, Oid *panes, Oid *windows)
 										  list_delete_int(list_copy(keys), column), column);
 	if (plan->timed)
 		*windows = vs_registry_window_index(plan->entry.state, NIL, column);
+}
+
+/* Read the rows [first, last) of the delta through its plan, for the errors only. */
+void
+vs_probe_window(VsBatch *batch, uint64 first, uint64 last)
+{
+	PlannedStmt *stmt = delta_plan(batch);
+	VsRun	   *run;
+
+	vs_delta_set_window(batch->delta, first, last);
+	run = vs_run_begin(batch);
+	vs_clock_attach(batch);
+	vs_run_plan(run, stmt, NULL, ignore_row);
+	vs_clock_attach(NULL);
+	vs_run_end(run);
+}
+
+static void
+ignore_row(VsRun *run, TupleTableSlot *slot)
+{
 }
 
 /* Open output and state for writing, in a memory context of the run. */

@@ -54,6 +54,7 @@ extern void vs_execute_isolating(VsBatch *batch);
 extern VsRun *vs_run_begin(VsBatch *batch);
 extern void vs_run_end(VsRun *run);
 extern void vs_execute_window(VsBatch *batch, uint64 first, uint64 last);
+extern void vs_probe_window(VsBatch *batch, uint64 first, uint64 last);
 
 /* vs_process_sql.c */
 extern Datum vs_slot_to_jsonb(TupleTableSlot *slot);

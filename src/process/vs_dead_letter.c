@@ -5,9 +5,9 @@
  *
  * A window of the delta is processed in a subtransaction.  If that fails, the
  * row the scan delivered last is the first suspect (an expression over a row
- * fails while that row passes); else the window is halved until one row is
- * left.  The row goes into velostream.dead_letters with its error, in the
- * batch's own transaction.
+ * fails while that row passes, unless its group had to wait on disk); else the
+ * window is halved until one row is left.  The row goes into
+ * velostream.dead_letters with its error, in the batch's own transaction.
  *
  * Errors that no row is to blame for (deadlocks, cancelled statements, lack of
  * resources, missing privileges, bugs) are not isolated: the batch fails and
@@ -32,110 +32,100 @@ typedef struct HeldChanges
 	StringInfoData ops;
 } HeldChanges;
 
-static void bury_before(VsBatch *batch);
+static bool isolate_all(VsBatch *batch, bool keep);
+static bool isolate(VsBatch *batch, uint64 first, uint64 last, bool keep);
 static ErrorData *try_window(VsBatch *batch, uint64 first, uint64 last, bool keep);
+static void expect_row_error(ErrorData *error);
 static void hold_changes(HeldChanges *held, VsBatchOptions *options);
 static void hold_change(char op, TupleTableSlot *slot, void *arg);
 static void release_changes(HeldChanges *held, const VsBatchOptions *options);
-static void isolate(VsBatch *batch, uint64 first, uint64 last);
 static void bury(VsBatch *batch, ErrorData *error);
-static bool is_about_a_row(int sqlstate);
 
-/* Process the whole delta; failing rows become dead letters. */
+/*
+ * Process the whole delta; failing rows become dead letters.
+ *
+ * Groups computed again come out as they are after the whole delta, so that is
+ * processed at once; when it fails, the rows to blame are looked for first.
+ */
 void
 vs_execute_isolating(VsBatch *batch)
 {
-	uint64		first = 0;
+	ErrorData  *error;
 
-	if (batch->change && batch->plan->recompute)
+	if (!batch->change || !batch->plan->recompute)
 	{
-		bury_before(batch);
+		(void) isolate_all(batch, true);
 		return;
 	}
+	error = try_window(batch, 0, PG_UINT64_MAX, true);
+	if (error == NULL)
+		return;
+	expect_row_error(error);
+	if (!isolate_all(batch, false))
+		ReThrowError(error);
+	FreeErrorData(error);
+	vs_execute_window(batch, 0, PG_UINT64_MAX);
+}
+
+/*
+ * Process the delta in windows, and bury the rows that fail; without "keep",
+ * only look for these.  Returns whether there was one.
+ */
+static bool
+isolate_all(VsBatch *batch, bool keep)
+{
+	uint64		first = 0;
+	bool		found = false;
 
 	for (;;)
 	{
-		ErrorData  *error = try_window(batch, first, PG_UINT64_MAX, true);
+		ErrorData  *error = try_window(batch, first, PG_UINT64_MAX, keep);
 		uint64		next;
 
 		if (error == NULL)
-			return;
-		if (!is_about_a_row(error->sqlerrcode))
-			ReThrowError(error);
+			return found;
+		expect_row_error(error);
 		next = vs_delta_next_ordinal(batch->delta);
 		if (next <= first)
 			ReThrowError(error);	/* not even one row was read */
 		FreeErrorData(error);
 
 		/* all before the suspect, then the suspect itself, then on */
-		isolate(batch, first, next - 1);
-		isolate(batch, next - 1, next);
+		found |= isolate(batch, first, next - 1, keep);
+		found |= isolate(batch, next - 1, next, keep);
 		first = next;
 	}
 }
 
-/* Process [first, last); what fails is halved until single rows are left. */
-static void
-isolate(VsBatch *batch, uint64 first, uint64 last)
+/* The same with [first, last): what fails is halved until single rows are left. */
+static bool
+isolate(VsBatch *batch, uint64 first, uint64 last, bool keep)
 {
 	ErrorData  *error;
 	uint64		middle;
+	bool		found;
 
 	if (first >= last)
-		return;
-	error = try_window(batch, first, last, true);
+		return false;
+	error = try_window(batch, first, last, keep);
 	if (error == NULL)
-		return;
-	if (!is_about_a_row(error->sqlerrcode))
-		ReThrowError(error);
+		return false;
+	expect_row_error(error);
 	if (last - first == 1)
 	{
 		bury(batch, error);
-		return;
+		return true;
 	}
 	FreeErrorData(error);
 	middle = first + (last - first) / 2;
-	isolate(batch, first, middle);
-	isolate(batch, middle, last);
-}
-
-/*
- * Groups computed again come out as they are after the whole delta, so that is
- * processed at once.  Before, the rows that fail are looked for: a first
- * failure tells the first of them, and what comes after it is tried without
- * keeping anything.  A failure after the last row was read is no row's.
- */
-static void
-bury_before(VsBatch *batch)
-{
-	uint64		first = 0;
-
-	for (;;)
-	{
-		ErrorData  *error = try_window(batch, first, PG_UINT64_MAX, first == 0);
-		uint64		next = vs_delta_next_ordinal(batch->delta);
-
-		if (error == NULL && first == 0)
-			return;
-		if (error != NULL && is_about_a_row(error->sqlerrcode) && next > first &&
-			!vs_delta_exhausted(batch->delta))
-		{
-			bury(batch, error);
-			first = next;
-		}
-		else if (first > 0)
-			first = 0;			/* all are found: now for good */
-		else
-			ReThrowError(error);
-		if (error)
-			FreeErrorData(error);
-	}
+	found = isolate(batch, first, middle, keep);
+	return isolate(batch, middle, last, keep) || found;
 }
 
 /*
  * Process [first, last) in a subtransaction.  Returns NULL if that went well;
- * else nothing of it is left, and the error is returned.  Without "keep",
- * nothing is left of it in either case.
+ * else nothing of it is left, and the error is returned.  Without "keep" the
+ * rows are only read, and nothing is left in either case.
  */
 static ErrorData *
 try_window(VsBatch *batch, uint64 first, uint64 last, bool keep)
@@ -166,9 +156,13 @@ try_window(VsBatch *batch, uint64 first, uint64 last, bool keep)
 	MemoryContextSwitchTo(window);
 	PG_TRY();
 	{
-		vs_execute_window(batch, first, last);
 		if (keep)
+		{
+			vs_execute_window(batch, first, last);
 			ReleaseCurrentSubTransaction();
+		}
+		else
+			vs_probe_window(batch, first, last);
 	}
 	PG_CATCH();
 	{
@@ -270,11 +264,11 @@ bury(VsBatch *batch, ErrorData *error)
 	ExecDropSingleTupleTableSlot(slot);
 }
 
-/* Could another row have gone well where this error was raised? */
-static bool
-is_about_a_row(int sqlstate)
+/* Raise an error that no row is to blame for: could another row have gone well there? */
+static void
+expect_row_error(ErrorData *error)
 {
-	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
 		case ERRCODE_DATA_EXCEPTION:
 		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
@@ -282,8 +276,8 @@ is_about_a_row(int sqlstate)
 		case ERRCODE_PLPGSQL_ERROR:
 		case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
 		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
-			return true;
+			break;
 		default:
-			return false;
+			ReThrowError(error);
 	}
 }
