@@ -1450,12 +1450,12 @@ COMMENT ON VIEW velostream.stat_queries IS 'counters of continuous queries since
 COMMENT ON COLUMN velostream.stat_queries.name IS 'name of the output table';
 COMMENT ON COLUMN velostream.stat_queries.schema IS 'schema of the output table';
 COMMENT ON COLUMN velostream.stat_queries.batches IS 'batches committed';
-COMMENT ON COLUMN velostream.stat_queries.rows_in IS 'rows that came into the sources';
-COMMENT ON COLUMN velostream.stat_queries.rows_out IS 'rows that went out of the sources';
+COMMENT ON COLUMN velostream.stat_queries.rows_in IS 'rows that came into the sources, as batches met them: an update is one out and one in, what came and went between two batches is none; neither dead letters nor partitions that WHERE rules out are in it';
+COMMENT ON COLUMN velostream.stat_queries.rows_out IS 'rows that went out of them; a rebuild takes all out and in again, so that rows_in - rows_out is at any time the number of rows that the output is made of';
 COMMENT ON COLUMN velostream.stat_queries.changes IS 'changes written to the output';
 COMMENT ON COLUMN velostream.stat_queries.recomputed IS 'groups computed again from the source';
-COMMENT ON COLUMN velostream.stat_queries.ignored IS 'updates and deletes in the sources that retract nothing (source_mode = append)';
-COMMENT ON COLUMN velostream.stat_queries.dead IS 'rows left out because of an error (on_error = dead_letter)';
+COMMENT ON COLUMN velostream.stat_queries.ignored IS 'source_mode = append: rows updated or deleted in the sources since the backfill, each time, which retracts nothing';
+COMMENT ON COLUMN velostream.stat_queries.dead IS 'rows left out because of an error (on_error = dead_letter) since the query was created or rebuilt: as many are in velostream.dead_letters';
 COMMENT ON COLUMN velostream.stat_queries.rebuilds IS 'how often the output was computed anew';
 COMMENT ON COLUMN velostream.stat_queries.busy_ms IS 'time spent in batches, in milliseconds';
 COMMENT ON COLUMN velostream.stat_queries.frontier_time IS 'when the snapshot was taken that the output shows';
