@@ -217,7 +217,8 @@ collect_range(Snapshot snapshot, const VsSnapshot *previous,
 
 /*
  * Does the transaction belong to one of the given top-level transactions, or
- * to our own?
+ * to our own?  A subtransaction that was rolled back is over, whatever becomes
+ * of its parents.
  */
 static bool
 in_progress_now(TransactionId xid, const TransactionId *tops, int ntops)
@@ -227,7 +228,8 @@ in_progress_now(TransactionId xid, const TransactionId *tops, int ntops)
 	if (TransactionIdIsCurrentTransactionId(xid))
 		return true;
 	top = SubTransGetTopmostTransaction(xid);
-	return bsearch(&top, tops, ntops, sizeof(TransactionId), compare_xid) != NULL;
+	return bsearch(&top, tops, ntops, sizeof(TransactionId), compare_xid) != NULL &&
+		!TransactionIdDidAbort(xid);
 }
 
 static void
