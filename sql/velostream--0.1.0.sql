@@ -1454,7 +1454,7 @@ COMMENT ON COLUMN velostream.stat_queries.rows_in IS 'rows that came into the so
 COMMENT ON COLUMN velostream.stat_queries.rows_out IS 'rows that went out of them; a rebuild takes all out and in again, so that rows_in - rows_out is at any time the number of rows that the output is made of';
 COMMENT ON COLUMN velostream.stat_queries.changes IS 'changes written to the output';
 COMMENT ON COLUMN velostream.stat_queries.recomputed IS 'groups computed again from the source';
-COMMENT ON COLUMN velostream.stat_queries.ignored IS 'source_mode = append: rows updated or deleted in the sources since the backfill, each time, which retracts nothing';
+COMMENT ON COLUMN velostream.stat_queries.ignored IS 'source_mode = append: how often a row was updated or deleted in the sources, which retracts nothing, since the backfill or the last rebuild';
 COMMENT ON COLUMN velostream.stat_queries.dead IS 'rows left out because of an error (on_error = dead_letter) since the query was created or rebuilt: as many are in velostream.dead_letters';
 COMMENT ON COLUMN velostream.stat_queries.rebuilds IS 'how often the output was computed anew';
 COMMENT ON COLUMN velostream.stat_queries.busy_ms IS 'time spent in batches, in milliseconds';

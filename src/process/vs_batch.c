@@ -332,7 +332,7 @@ hold_horizon(VsBatch *batch)
 	frontier->horizon = vs_horizon_lower(frontier->snapshot->xmin);
 }
 
-/* Compute the output anew: from no frontier at all. */
+/* Compute all anew: what output, state and counters tell of the rows is void. */
 static void
 start_over(VsBatch *batch, const char *reason)
 {
@@ -344,10 +344,10 @@ start_over(VsBatch *batch, const char *reason)
 	clear_output(batch);
 	memset(&row->frontier, 0, sizeof(row->frontier));
 	row->event_time = row->watermark = row->event_at = VS_NO_TIME;
-	row->open_windows = 0;
+	row->late = row->partly_late = row->open_windows = 0;
 	vs_capture_forget(batch->outputid);
 	vs_dead_letter_clear(batch->outputid);	/* each gets another chance */
-	row->dead = 0;
+	row->dead = row->ignored = 0;
 	row->rows_out = row->rows_in;	/* what was counted is taken out, and in
 									 * again */
 	row->rebuilds++;

@@ -60,10 +60,10 @@ sub one_history
 	$server->create($history->{settings});
 	my $run = Torture::Run->new($server, $history, verbose => $option{verbose});
 	my $failure = $run->run;
-	my $what = sprintf('seed %d%s: %d steps, %d queries, %d checks (%d left out), %.0f s; errors: %s%s',
-		$number, $option{crashes} ? ' --crashes' : '', $run->{steps}, scalar keys %{ $run->{queries} // {} },
-		$run->{checks}, $run->{skipped}, time - $started, counts($run->{errors}),
-		$run->{stops} ? '; stops: ' . counts($run->{stops}) : '');
+	my $what = sprintf('seed %d%s: %d steps, %d storms, %d queries, %d batches, %d checks (%d left out), %.0f s; errors: %s%s',
+		$number, $option{crashes} ? ' --crashes' : '', $run->{steps}, $run->{storms}, scalar keys %{ $run->{queries} // {} },
+		$run->{batches}, $run->{checks}, $run->{skipped}, time - $started, counts($run->{errors}),
+		$option{crashes} ? '; crashes: ' . counts($run->{crashes}) : '');
 
 	if (!$failure)
 	{

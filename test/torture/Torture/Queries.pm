@@ -1,9 +1,26 @@
 # Continuous queries, each with the plain query that its output must equal.
 #
-# What a query is made of stands in tables of closures below; a capability of
-# velostream is covered by adding a line there.  A closure gets the source and
-# returns SQL, or nothing if the source has no column for it.  Columns have
-# classes: int, num, float, bool, date, text, other.
+# What a query is made of stands in tables below; a capability of velostream is
+# covered by adding lines there:
+#
+#	an expression, a filter, an aggregate, a condition on groups: a line in
+#		@EXPRESSIONS, @FILTERS, @AGGREGATES or @HAVINGS
+#	an option, or what is made next to the query: a line in @TRAITS
+#	another clause (windows, sessions, EMIT): a line in @SHAPES with a function
+#		that makes such queries from a source, or nothing if the source has not
+#		what it takes.  It returns a hash:
+#			items	the select list: [SQL, class], ...
+#			head	what stands before it (DISTINCT)
+#			tail	what stands after WHERE
+#			rows	true: a row of the output is one of the source
+#			keys	the items that a row of the output is known by; all_keys if
+#					no key is missing in the select list
+#			oracle	the plain query that the output must equal, where that is not
+#					the query itself; {source} stands for the source
+#			output	SQL that reads what the output says, if not its rows
+#
+# Columns have classes: int, num, float, bool, date, text, other; and avg, which
+# is no column of a source, as its digits depend on how it was computed.
 package Torture::Queries;
 
 use strict;
@@ -51,6 +68,7 @@ my @EXPRESSIONS = (
 	[ 'length(%s)', 'int', 'text' ],
 	[ 'left(%s, 1)', 'text', 'text' ],
 	[ "coalesce(upper(%s), 'none')", 'text', 'text' ],
+	[ 'public.vary(%s)', 'int', 'int' ],    # is replaced now and then
 );
 
 my @FILTERS = (
@@ -99,6 +117,15 @@ my @HAVINGS = (
 	[ 'max(%s) < 6', 'int' ],
 	[ 'min(%s) IS NOT NULL' , 'num' ],
 	[ 'count(*) FILTER (WHERE %s IS NULL) = 0' ],
+);
+
+# Traits of a query: in how many of 100 cases, and what changes the query's hash
+# accordingly, if that makes sense for it.
+my @TRAITS = (
+	[ 75, sub { $_[0]{append} = 1 if $_[0]{logged} } ],
+	[ 12, \&make_stream ],
+	[ 20, sub { $_[0]{no_data} = 1 if $_[0]{append} && !$_[0]{from_stream} } ],
+	[ 12, sub { $_[0]{counted} = 1 } ],
 );
 
 # Shapes: how often, and what makes [select list with classes], the clauses
@@ -247,6 +274,7 @@ sub table_source
 		key => [ $table->key ],
 		favourite => [ k => $table->{values}{k}[1] ],
 		table => $table,
+		base => $table->{name},
 		sources => [] };
 }
 
@@ -256,15 +284,26 @@ sub view_source
 	my ($name, $table) = @_;
 	my $source = table_source($table);
 	my @columns = ($source->{favourite}, different(between(3, 9), sub { pick(grep { $_->[0] ne 'k' } $table->columns) }));
-	my $where = chance(50) ? ' WHERE ' . condition($source) : '';
 
 	return {
 		name => $name,
 		columns => \@columns,
 		key => [],
 		favourite => $columns[0],
+		base => $table->{kind} eq 'part' ? undef : $table->{name},
 		sources => [ $table->{name} ],
-		create => "CREATE VIEW $name AS SELECT " . join(', ', map { $_->[0] } @columns) . " FROM $table->{name}$where" };
+		over => $source,
+		select => 'SELECT ' . join(', ', map { $_->[0] } @columns) . " FROM $table->{name}" };
+}
+
+# A view that filters one way or another: it may be replaced.
+sub create_view
+{
+	my ($view) = @_;
+	my $where = chance(60) ? ' WHERE ' . condition($view->{over}) : '';
+
+	$where = '' if $where =~ /false/;    # no row would be read, and counted
+	return "CREATE OR REPLACE VIEW $view->{name} AS $view->{select}$where";
 }
 
 # A query's output as a source.
@@ -274,19 +313,24 @@ sub query_source
 	# averages have as many digits as it takes: their sums are rounded
 	my @columns = grep { $_->[1] ne 'avg' } @{ $query->{columns} };
 
+	push @columns, [ _op => 'text' ], [ _offset => 'int' ] if $query->{stream};
 	return unless @columns;
 	return {
 		name => $query->{name},
 		columns => \@columns,
 		key => [],
 		favourite => pick(@columns),
+		base => $query->{name},
+		stream => $query->{stream},
 		sources => $query->{sources} };
 }
 
 # A new query over one of these sources.
 #	create: statements that make it; name, columns: its output
 #	oracle: what the output must equal; output: how to read it, if not TABLE
-#	append, account: its mode; does rows_in equal the number of rows counted
+#	append, stream, no_data: its options; counted: a trigger counts the changes
+#	dead: the column whose zeros make rows fail, which become dead letters
+#	base: the relation whose rows are those of the source, if they can be counted
 sub new
 {
 	my ($class, $name, @sources) = @_;
@@ -297,7 +341,6 @@ sub new
 		$source = pick(@sources);
 		$shape = weighted(@SHAPES)->($source);
 	}
-	my $log = $source->{table} && $source->{table}{log};
 	my $dead = $source->{table} && chance(6) ? column($source, 'int') : undef;
 	my $nr = 0;
 
@@ -314,25 +357,42 @@ sub new
 		sources => [ $source->{name}, @{ $source->{sources} } ],
 		columns => \@columns,
 		list => join(', ', map { $_->[0] } @columns),
-		append => $log && chance(75) ? 1 : 0,
-		account => !$where && !$dead,
+		logged => $source->{stream} || ($source->{table} && $source->{table}{log}),
+		from_stream => $source->{stream},
+		shape => $shape,
 		dead => $dead,
+		where => $where || 'true',
 		text => $text, }, $class;
 
-	$self->{stream} = ($self->{append} && $shape->{rows} && chance(25))
-	  || (!$self->{append} && $shape->{keys} && $shape->{all_keys} && chance(8)) ? 1 : 0;
-	$self->{no_data} = $self->{append} && chance(20) ? 1 : 0;
+	# a planner that knows that no row passes, or none of a partition, reads none
+	$self->{base} = $source->{base}
+	  unless $where =~ /false/ || ($source->{table} && $source->{table}{kind} eq 'part' && $where =~ /\bp\b/);
+	for my $trait (@TRAITS)
+	{
+		my ($percent, $change) = @$trait;
+		$change->($self) if chance($percent);
+	}
 	$self->{stream_keys} = join(', ', map { $columns[$_][0] }
 		  grep { my $item = $shape->{items}[$_]; grep { $_ == $item } @{ $shape->{keys} } } 0 .. $#columns)
 	  if $shape->{keys};
+	$self->{shadows} = $self->{append} && !$self->{from_stream};
 
 	# rows that cannot be computed are left out
-	my $from = $self->{append} ? "${name}_counts" : $source->{name};
+	my $from = $self->{from} = $self->{shadows} ? "${name}_counts" : $source->{name};
 	$from = "(SELECT * FROM $from WHERE ($dead = 0) IS NOT TRUE)" if $dead;
-	$self->{oracle} = $text =~ s/\{source\}/$from s/r;
-	$self->{output} = $self->read_output;
+	$self->{oracle} = ($shape->{oracle} // $text) =~ s/\{source\}/$from s/r;
+	$self->{output} = $shape->{output} // $self->read_output;
 	$self->{create} = [ $self->create ];
 	return $self;
+}
+
+sub make_stream
+{
+	my ($self) = @_;
+	my $shape = $self->{shape};
+
+	$self->{stream} = 1 if $self->{append} ? $shape->{rows} : $shape->{keys} && $shape->{all_keys};
+	return;
 }
 
 # What its output says now: of a stream what came after a rebuild, and of
@@ -350,26 +410,31 @@ sub read_output
 }
 
 # An append query counts what is there when it begins, and what is inserted
-# from then on: <name>_counts.
+# from then on: <name>_counts.  It ignores what goes from then on.
 sub create
 {
 	my ($self) = @_;
 	my ($name, $source) = @$self{qw(name source)};
 	my $columns = join(', ', @Torture::Tables::COLUMNS);
 	my @options = ('velostream.continuous');
+	my @sql;
 
 	push @options, 'velostream.source_mode = append' if $self->{append};
 	push @options, 'velostream.kind = stream' if $self->{stream};
 	push @options, 'velostream.on_error = dead_letter' if $self->{dead};
-	my $create = "CREATE TABLE $name WITH (" . join(', ', @options) . ') AS '
-	  . ($self->{text} =~ s/\{source\}/$source/r) . ($self->{no_data} ? ' WITH NO DATA' : '');
-
-	return ($create) unless $self->{append};
-	return ("CREATE TABLE ${name}_base AS SELECT $columns FROM $source" . ($self->{no_data} ? ' WITH NO DATA' : ''),
+	@sql = ("CREATE TABLE ${name}_base AS SELECT $columns FROM $source" . ($self->{no_data} ? ' WITH NO DATA' : ''),
 		"CREATE TABLE ${name}_seen AS SELECT nr FROM ${source}_log",
+		"CREATE TABLE ${name}_ignored AS SELECT nr FROM ${source}_gone",
 		"CREATE VIEW ${name}_counts AS SELECT $columns FROM ${name}_base UNION ALL"
-		  . " SELECT $columns FROM ${source}_log WHERE nr NOT IN (SELECT nr FROM ${name}_seen)",
-		$create);
+		  . " SELECT $columns FROM ${source}_log WHERE nr NOT IN (SELECT nr FROM ${name}_seen)")
+	  if $self->{shadows};
+	push @sql, "CREATE TABLE $name WITH (" . join(', ', @options) . ') AS '
+	  . ($self->{text} =~ s/\{source\}/$source/r) . ($self->{no_data} ? ' WITH NO DATA' : '');
+	push @sql, "CREATE TABLE IF NOT EXISTS ${name}_changes (nr bigserial)", "DELETE FROM ${name}_changes",
+	  "CREATE TRIGGER counted AFTER INSERT OR UPDATE OR DELETE ON $name"
+	  . " FOR EACH ROW EXECUTE FUNCTION public.count_change('public.${name}_changes')"
+	  if $self->{counted};
+	return @sql;
 }
 
 # A rebuild of an append query counts what is there now.
@@ -379,10 +444,37 @@ sub rebuild
 	my ($name, $source) = @$self{qw(name source)};
 	my $columns = join(', ', @Torture::Tables::COLUMNS);
 
-	return ("SELECT velostream.rebuild('$name')") unless $self->{append};
+	return ("SELECT velostream.rebuild('$name')") unless $self->{shadows};
 	return ("DELETE FROM ${name}_base", "INSERT INTO ${name}_base SELECT $columns FROM $source",
 		"DELETE FROM ${name}_seen", "INSERT INTO ${name}_seen SELECT nr FROM ${source}_log",
+		"DELETE FROM ${name}_ignored", "INSERT INTO ${name}_ignored SELECT nr FROM ${source}_gone",
 		"SELECT velostream.rebuild('$name')");
+}
+
+# Figures of stat_queries that must equal what can be counted: a query whose
+# result has a row for each that does not, with both numbers.
+sub accounts
+{
+	my ($self) = @_;
+	my $name = $self->{name};
+	my $base = $self->{shadows} ? "${name}_counts" : $self->{base};
+	my $letters = "SELECT count(*) FROM velostream.dead_letters WHERE query = '$name'::regclass";
+	my %is = (dead => [ 'dead', $self->{shadows} && $self->{dead} && $self->{base}
+			? "SELECT count(*) FROM $base WHERE ($self->{where}) AND $self->{dead} = 0" : $letters ],
+		letters => [ 'dead', $letters ],
+		ignored => [ 'ignored', $self->{shadows}
+			? "SELECT count(*) FROM $self->{source}_gone WHERE nr NOT IN (SELECT nr FROM ${name}_ignored)" : 'SELECT 0' ]);
+
+	$is{counted} = [ 'rows_in - rows_out', "SELECT count(*) FROM $base"
+		  . ($self->{dead} ? " WHERE (($self->{where}) AND $self->{dead} = 0) IS NOT TRUE" : '') ]
+	  if $self->{base};
+	delete $is{ignored} unless $self->{base};
+	$is{changes} = [ 'changes', "SELECT count(*) FROM $name" ] if $self->{stream};
+	$is{changes} = [ 'changes', "SELECT count(*) FROM ${name}_changes" ] if $self->{counted};
+	return "SELECT * FROM (" . join(' UNION ALL ', map {
+			my ($figure, $sql) = @{ $is{$_} };
+			"SELECT '$_' AS what, $figure AS shown, ($sql) AS counted FROM velostream.stat_queries WHERE name = '$name'"
+		} sort keys %is) . ') a WHERE shown <> counted';
 }
 
 # Rows by which the output and the oracle differ, both ways; its result is the

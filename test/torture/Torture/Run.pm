@@ -7,11 +7,13 @@ use warnings;
 
 use Time::HiRes qw(sleep time);
 use Torture::Session;
+use Torture::Writer;
 
 # Errors that a random history may well meet: locks, keys, and objects that
 # are not there (any more).
 my %TOLERATED = map { $_ => 1 } (
 	'55P03', '40P01', '40001', '23505', '23514', '23502',    # locks, duplicate keys, partitions
+	'23503',                                                 # a child in the way of DETACH
 	'42P01', '42704', '42703', '42P07', '2BP01',             # no such object, or in use by others
 	'0A000', '55000', '55006', '25001', '42809',             # not here, not now
 	'3B001', '25P01', '42P10');
@@ -27,6 +29,10 @@ sub new
 		sessions => {},
 		prepared => {},
 		checks => 0,
+		accounts => 0,
+		storms => 0,
+		batches => 0,
+		crashes => {},
 		skipped => 0,
 		steps => 0,
 		errors => {},
@@ -59,6 +65,8 @@ sub run
 		$position++;
 	}
 	$failure = { kind => 'died', text => $failure } if $failure && !ref $failure;
+	$self->{batches} = $server->sql($self->{database}, 'SELECT coalesce(sum(batches), 0) FROM velostream.stat_queries')
+	  unless $failure;
 	if ($failure)
 	{
 		my @complaints = eval { $server->log_complaints($self->{log}) };
@@ -137,9 +145,18 @@ sub statement
 	die { kind => 'error', text => "$state $text", sql => $sql }
 	  unless $TOLERATED{$state} && ($text =~ /^ERROR/m);
 	$session->run('ROLLBACK') if $session->{open};
-	$session->{open} = 0;
-	$session->{savepoints} = [];
+	is_over($session);
 	return 0;
+}
+
+# The session has no transaction open (any more).
+sub is_over
+{
+	my ($session) = @_;
+
+	$session->{open} = $session->{holds} = 0;
+	$session->{savepoints} = [];
+	return;
 }
 
 # Statements as one transaction, or as a part of the one that is open.
@@ -161,7 +178,11 @@ sub together
 sub do_sql
 {
 	my ($self, $step) = @_;
-	return $self->together($self->session($step->{session}), $step->{rollback} ? 'ROLLBACK' : 'COMMIT', @{ $step->{sql} });
+	my $session = $self->session($step->{session});
+	my $done = $self->together($session, $step->{rollback} ? 'ROLLBACK' : 'COMMIT', @{ $step->{sql} });
+
+	$session->{holds} = 1 if $step->{holds} && $session->{open};
+	return $done;
 }
 
 sub do_begin
@@ -180,8 +201,7 @@ sub do_commit
 	my $session = $self->session($step->{session});
 
 	return unless $session->{open};
-	$session->{open} = 0;
-	$session->{savepoints} = [];
+	is_over($session);
 	return $self->statement($session, uc $step->{do});
 }
 
@@ -222,8 +242,8 @@ sub do_prepare
 	my $session = $self->session($step->{session});
 
 	return unless $session->{open};
-	$session->{open} = 0;
-	$session->{savepoints} = [];
+	return $self->do_commit({ %$step, do => 'rollback' }) if $session->{holds};
+	is_over($session);
 	$self->{prepared}{ $step->{gid} } = 1
 	  if $self->statement($session, "PREPARE TRANSACTION '$self->{database}_$step->{gid}'");
 	return;
@@ -248,11 +268,21 @@ sub do_create
 	my ($self, $step) = @_;
 	my $query = $step->{query};
 
-	return if $query->{append} && ($self->{stopped} || $self->blocked);
+	return if $query->{shadows} && $self->held_up;
 	return unless $self->together($self->session('ctl'), 'COMMIT', @{ $query->{create} });
 	$self->{queries}{ $query->{name} } = $query;
-	return unless $query->{append};
+	return unless $query->{shadows};
 	return $self->wait_for($query->{name});
+}
+
+# Dropped, and created under the same name.
+sub do_recreate
+{
+	my ($self, $step) = @_;
+	my $query = $step->{query};
+
+	return if $query->{shadows};
+	return $self->together($self->session('ctl'), 'COMMIT', "DROP TABLE $query->{name}", @{ $query->{create} });
 }
 
 sub do_rebuild
@@ -260,11 +290,24 @@ sub do_rebuild
 	my ($self, $step) = @_;
 	my $query = $step->{query};
 
-	return if $query->{append} && ($self->{stopped} || $self->blocked || !$self->running($query->{name}));
+	return if $query->{shadows} && ($self->held_up || !$self->running($query->{name}));
 	return unless $self->together($self->session('ctl'), 'COMMIT', $query->rebuild);
-	$query = $self->{queries}{ $query->{name} };
-	$query->{account} = 0 if $query;
-	return $self->wait_for($query->{name}) if $query && $query->{append};
+	return $self->wait_for($query->{name}) if $query->{shadows};
+	return;
+}
+
+# A function is replaced, and all queries that use it are rebuilt.
+sub do_replace
+{
+	my ($self, $step) = @_;
+	my @using = grep { $_->{text} =~ /public\.vary/ } map { $self->{queries}{$_} // () } $self->all_queries;
+
+	for my $query (grep { $_->{shadows} } @using)
+	{
+		return if $self->held_up || !$self->running($query->{name});
+	}
+	return unless $self->together($self->session('ctl'), 'COMMIT', @{ $step->{sql} }, map { $_->rebuild } @using);
+	$self->wait_for($_->{name}) for grep { $_->{shadows} } @using;
 	return;
 }
 
@@ -275,12 +318,62 @@ sub do_truncate
 
 	if ($step->{wait})
 	{
-		return if $self->{stopped} || $self->blocked;
+		return if $self->held_up;
 		my ($state, $paused) = $self->session('ctl')->run(q{SELECT count(*) FROM velostream.query WHERE status <> 'r'});
 		return if $paused ne '0';
 		$self->wait_for;
 	}
-	return $self->do_sql({ %$step, session => 'ctl' });
+	return unless $self->do_sql({ %$step, session => 'ctl' });
+	return $self->wait_for if $step->{wait} && $step->{counted};
+	return;
+}
+
+# A call of process() that is cancelled, at a point if one is given; what came
+# before in the transaction stays, and it goes on.
+sub do_cancel
+{
+	my ($self, $step) = @_;
+	my $session = $self->session($step->{session});
+	my $inside = $session->{open};
+
+	for my $sql ($inside ? 'SAVEPOINT cancelled' : 'BEGIN', "SET LOCAL velostream.stop_at = '$step->{point}'",
+		"SET LOCAL statement_timeout = " . ($step->{point} ? 50 : $step->{ms}))
+	{
+		return unless $self->statement($session, $sql);
+	}
+	my ($state, $text) = $session->run("SELECT count(*) FROM velostream.process('$step->{query}{name}')");
+	$self->{errors}{$state}++ if $state ne '00000';
+	die { kind => 'error', text => "$state $text", sql => 'process' }
+	  unless $state eq '00000' || $state eq '57014' || ($TOLERATED{$state} && $text =~ /^ERROR/m);
+	my $end = $state eq '00000' ? 'COMMIT' : 'ROLLBACK';
+	return $self->statement($session, $end) unless $inside;
+	return $self->statement($session, 'ROLLBACK TO cancelled') if $end eq 'ROLLBACK';
+	$session->{holds} = 1;
+	$self->statement($session, $_) for "SET LOCAL velostream.stop_at = ''", "SET LOCAL statement_timeout = '120s'";
+	return;
+}
+
+# Is there anything that keeps batches from going on?  Sessions give up the
+# locks that they have on outputs first.
+sub held_up
+{
+	my ($self) = @_;
+
+	for my $name (sort keys %{ $self->{sessions} })
+	{
+		$self->do_commit({ session => $name, do => 'commit' }) if $self->{sessions}{$name}{holds};
+	}
+	return $self->{stopped} || $self->blocked;
+}
+
+sub all_queries
+{
+	my ($self) = @_;
+	my ($state, $names) = $self->session('ctl')->run(
+		q{SELECT output FROM velostream.query WHERE output::text NOT LIKE '%.%' ORDER BY output::text});
+
+	die { kind => 'error', text => $names } if $state ne '00000';
+	return split /\n/, $names;
 }
 
 # Names of the queries that are there and run, down to their sources.
@@ -364,7 +457,7 @@ sub do_check
 {
 	my ($self, $step) = @_;
 
-	if ($self->{stopped} || $self->blocked)
+	if ($self->held_up)
 	{
 		$self->{skipped}++;
 		return;
@@ -402,18 +495,76 @@ sub compare
 	die { kind => 'wrong', query => $query->{name}, text => "rows|missing|wrong: $text\n$about\n$stat" };
 }
 
-# An append query has read as many rows as there were.
+# Its figures add up.
 sub account
 {
 	my ($self, $query) = @_;
-	my $name = $query->{name};
+	my ($state, $text) = $self->session('ctl')->run($query->accounts);
 
-	return unless $query->{append} && $query->{account};
-	my ($state, $text) = $self->session('ctl')->run(<<"END_OF_SQL");
-SELECT rows_in, n, dead FROM velostream.stat_queries, (SELECT count(*) AS n FROM ${name}_counts) c
-WHERE name = '$name' AND (rows_in <> n OR rows_out <> 0 OR dead <> 0) AND rebuilds = 0
-END_OF_SQL
-	die { kind => 'account', query => $name, text => "rows_in|rows counted|dead: $text" } if $state ne '00000' || $text ne '';
+	$self->{accounts}++;
+	return if $state eq '00000' && $text eq '';
+	my ($s, $stat) = $self->session('ctl')->run("SELECT s::text FROM velostream.stat_queries s WHERE name = '$query->{name}'");
+	die { kind => 'account', query => $query->{name}, text => "what|shown|counted: $text\n$stat", sql => $query->accounts };
+}
+
+# ----------
+# Storms
+# ----------
+
+# Writers run side by side.  Now and then the lock that each of their
+# transactions takes holds them, and everything is compared.
+sub do_storm
+{
+	my ($self, $step) = @_;
+	my @pauses = @{ $step->{pauses} };
+	my $end = time + 120;
+
+	return if $self->held_up;
+	my @writers = map { $self->start_writer($_, @{ $step->{writers}[$_] }) } 0 .. $#{ $step->{writers} };
+	while (grep { $_->is_running } @writers)
+	{
+		sleep((shift(@pauses) // 100) / 1000);
+		die { kind => 'hangs', text => 'the writers of a storm do not end' } if time > $end;
+		next unless @pauses;
+		$self->compare_in_between;
+		next unless @pauses == 1 && $step->{crash};
+		my $crash = 'do_' . $step->{crash}{do};
+		$self->$crash($step->{crash});
+	}
+	$self->{storms}++;
+	$self->check_writer($_, $step->{crash}) for @writers;
+	return;
+}
+
+sub start_writer
+{
+	my ($self, $nr, @sql) = @_;
+	return Torture::Writer->new("$self->{server}{dir}/writer-$nr", $self->{database}, @sql);
+}
+
+sub compare_in_between
+{
+	my ($self) = @_;
+	my $session = $self->session('ctl');
+
+	$self->statement($session, $_) for 'SET lock_timeout = 0', 'SELECT pg_advisory_lock(7)', "SET lock_timeout = '100ms'";
+	$self->do_check;
+	$self->statement($session, 'SELECT pg_advisory_unlock(7)');
+	return;
+}
+
+# Of its errors those are known that follow another one, or a crash.
+sub check_writer
+{
+	my ($self, $writer, $crash) = @_;
+
+	for my $line (split /\n/, $writer->output)
+	{
+		my ($level, $state) = $line =~ /(ERROR|FATAL|PANIC):\s+(\w{5})/ or next;
+		next if $state eq '25P02' || ($crash && ($level eq 'FATAL' || $state =~ /^57/));
+		$self->{errors}{$state}++;
+		die { kind => 'error', text => "in a storm: $line" } unless $TOLERATED{$state} && $level eq 'ERROR';
+	}
 	return;
 }
 
@@ -429,6 +580,7 @@ sub do_kill
 
 	return unless @pids;
 	return unless $self->{server}->kill_child($pids[ $step->{nr} % @pids ]);
+	$self->{crashes}{kill}++;
 	$self->forget_sessions;
 	return;
 }
@@ -438,6 +590,7 @@ sub do_immediate
 	my ($self, $step) = @_;
 	my $server = $self->{server};
 
+	$self->{crashes}{ $step->{do} }++;
 	$server->stop($step->{do} eq 'restart' ? 'fast' : 'immediate');
 	$server->start;
 	$self->forget_sessions;
@@ -450,16 +603,18 @@ sub do_killall
 {
 	my ($self) = @_;
 
+	$self->{crashes}{killall}++;
 	$self->{server}->kill_postmaster;
 	$self->forget_sessions;
 	return;
 }
 
-sub do_terminate
+# Workers are terminated, or their batches cancelled.
+sub do_signal
 {
-	my ($self) = @_;
+	my ($self, $step) = @_;
 	return $self->statement($self->session('ctl'),
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'velostream worker'");
+		"SELECT $step->{how}(pid) FROM pg_stat_activity WHERE backend_type = 'velostream worker'");
 }
 
 # Workers end, and come back.
@@ -481,19 +636,22 @@ sub do_work
 	return $self->enable('on');
 }
 
-# It takes a moment until this session has heard of it.
+# It takes a moment until this session and the launcher have heard of it.
 sub enable
 {
 	my ($self, $value) = @_;
 
 	$self->set_server('velostream.enabled', $value);
-	for my $try (1 .. 100)
+	for my $try (1 .. 400)
 	{
-		my ($state, $now) = $self->session('ctl')->run('SHOW velostream.enabled');
-		return if $now eq $value;
+		my ($state, $now) = $self->session('ctl')->run(<<'END_OF_SQL');
+SELECT current_setting('velostream.enabled'), count(*) > 0 FROM pg_stat_activity
+WHERE backend_type = 'velostream worker' AND datname = current_database()
+END_OF_SQL
+		return if $now eq ($value eq 'on' ? 'on|t' : 'off|f');
 		sleep 0.05;
 	}
-	die { kind => 'error', text => "velostream.enabled is not $value" };
+	die { kind => 'enabled', text => "velostream.enabled = $value is not followed" };
 }
 
 sub set_server
@@ -532,7 +690,7 @@ sub do_end
 	}
 	$self->statement($self->session('ctl'), "SELECT pg_terminate_backend($pid)") if $pid && $how eq 'terminate';
 	$self->do_immediate({ do => 'immediate' }) if $how eq 'immediate';
-	$self->{stops}{"$self->{stopped} $how"}++ if $pid;
+	$self->{crashes}{"$self->{stopped} $how"}++ if $pid && $how ne 'go on';
 	return $self->go_on;
 }
 

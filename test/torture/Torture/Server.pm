@@ -13,6 +13,7 @@ sub choose_settings
 {
 	return {
 		segment => pick(1, 1, 16),
+		checksums => pick(0, 1),
 		lines => [
 			pick('shared_buffers = 1MB', 'shared_buffers = 4MB', 'shared_buffers = 32MB'),
 			pick('velostream.cache_size = 1MB', 'velostream.cache_size = 16MB'),
@@ -51,7 +52,8 @@ sub create
 	chomp($self->{socket} = `mktemp -d /tmp/velostream-XXXXXX`) unless $self->{socket};
 	write_file("$self->{dir}/socket", "$self->{socket}\n");
 	run_quietly('initdb', '-D', $self->{data}, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8',
-		'--locale=C.UTF-8', '--no-sync', "--wal-segsize=$settings->{segment}");
+		'--locale=C.UTF-8', '--no-sync', "--wal-segsize=$settings->{segment}",
+		$settings->{checksums} ? '--data-checksums' : ());
 	push @lines, $settings->{segment} == 1
 	  ? ('min_wal_size = 2MB', 'max_wal_size = 4MB')
 	  : ('min_wal_size = 32MB', 'max_wal_size = 256MB');

@@ -112,7 +112,8 @@ sub write_script
 	open(my $out, '>:encoding(UTF-8)', $file) or die "$file: $!\n";
 	print $out "-- seed $state->{history}{seed}, $remark: $state->{kind}\n";
 	print $out "--   $_\n" for split /\n/, ($state->{failure}{query} // '') . ' ' . $state->{failure}{text};
-	print $out "-- settings: wal-segsize $state->{history}{settings}{segment} MB\n";
+	print $out "-- settings: wal-segsize $state->{history}{settings}{segment} MB"
+	  . ($state->{history}{settings}{checksums} ? ', data checksums' : '') . "\n";
 	print $out "--   $_\n" for map { split /\n/ } @{ $state->{history}{settings}{lines} };
 	for my $step (@steps)
 	{
@@ -121,9 +122,15 @@ sub write_script
 		my @sql = $step->{do} eq 'create' ? @{ $step->{query}{create} }
 		  : $step->{do} eq 'rebuild' ? $step->{query}->rebuild
 		  : @{ $step->{sql} // [] };
+		@sql = ("DROP TABLE $step->{query}{name}", @{ $step->{query}{create} }) if $step->{do} eq 'recreate';
+		@sql = "SELECT velostream.process('$step->{query}{name}')" if $step->{do} eq 'cancel';
 		@sql = uc $step->{do} if !@sql && $step->{do} =~ /^(commit|rollback)$/;
 		@sql = ('BEGIN', @sql, $step->{rollback} ? 'ROLLBACK' : 'COMMIT') if @sql > 1;
 		print $out "$_;\n" for @sql;
+		for my $nr (0 .. $#{ $step->{writers} // [] })
+		{
+			print $out "-- side by side: session $nr\n", map { "$_;\n" } @{ $step->{writers}[$nr] };
+		}
 		$queries{ $step->{query}{name} } = $step->{query} if $step->{do} eq 'create';
 		if ($step->{do} eq 'check' || ($step->{do} eq 'create' && $step->{query}{append}))
 		{
@@ -131,7 +138,7 @@ sub write_script
 		}
 		if ($step->{do} eq 'check')
 		{
-			print $out $_->compare, ";\n" for map { $queries{$_} } sort keys %queries;
+			print $out $_->compare, ";\n", $_->accounts, ";\n" for map { $queries{$_} } sort keys %queries;
 		}
 	}
 	close($out);

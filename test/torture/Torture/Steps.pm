@@ -3,30 +3,48 @@
 # A step is a hash:
 #	session		who does it: a, b, c; "ctl" never has a transaction open
 #	do			what it is: sql, begin, commit, rollback, savepoint, back,
-#				release, prepare, finish, create, rebuild, truncate, check,
-#				rest, work (without, and again with workers),
+#				release, prepare, finish, create, recreate, rebuild, replace,
+#				truncate, check, storm (several sessions at the same time),
+#				cancel, rest, work (without, and again with workers),
 #				and the crashes: kill, killall, immediate, restart,
-#				terminate, stop, end
+#				signal, stop, end
 #	sql			statements; several of them are one transaction
 #	table		the table that it is about, if it is about one
 #	query, ...	parameters
 # Each can be left out without making the others meaningless: one that finds
 # nothing to do does nothing.
+#
+# What can happen stands in the tables @WRITES, @LOCKS, @COMMANDS and @CRASHES:
+# how often, and a function that makes the step's fields from the history and a
+# table.  To add something, add a line; a kind of step of its own is a function
+# do_<kind> in Run.pm.
 package Torture::Steps;
 
 use strict;
 use warnings;
 
+use FindBin;
 use Torture::Queries;
 use Torture::Random;
 use Torture::Tables;
 
 my @SESSIONS = qw(a b c);
-my @POINTS = qw(batch-begin delta-open delta-scan between-writes after-merge
-  before-frontier after-frontier batch-end before-publish);
 
-# What happens in a transaction or alone: how often, and what makes the step's
-# fields from the history and a table.
+# All points at which a batch can stop.
+my @POINTS = do
+{
+	my %points;
+
+	for my $file (glob "$FindBin::RealBin/../../src/*/*.c")
+	{
+		open(my $in, '<', $file) or die "$file: $!";
+		/vs_wait_point\("([\w-]+)"\)/ and $points{$1} = 1 while <$in>;
+		close($in);
+	}
+	sort keys %points;
+};
+
+# What happens in a transaction or alone, and in storms.
 my @WRITES = (
 	[ 16, \&insert_some ],
 	[ 6, \&insert_many ],
@@ -38,9 +56,16 @@ my @WRITES = (
 	[ 6, \&lock_rows ],
 	[ 3, \&insert_and_delete ],
 	[ 3, \&merge ],
+	[ 3, \&refer ],
 	[ 3, \&read_some ],
+);
+
+# What happens in a transaction or alone, but not in storms.
+my @LOCKS = (
 	[ 1, \&alter ],
 	[ 0.5, \&truncate_or_read ],
+	[ 3, \&lock_output ],
+	[ 3, \&cancel ],
 );
 
 # What happens outside of transactions.
@@ -51,11 +76,26 @@ my @COMMANDS = (
 	[ 3, \&partition ],
 	[ 3, \&create_query ],
 	[ 1, \&drop_query ],
+	[ 1, \&recreate ],
 	[ 3, \&pause ],
 	[ 1, \&rebuild ],
+	[ 2, \&replace_view ],
+	[ 1, \&replace_function ],
 	[ 5, \&process ],
 	[ 2, \&rest ],
+	[ 2, \&alter_output ],
+	[ 1, \&storm ],
+	[ 1, sub { return { do => 'signal', how => 'pg_cancel_backend' } } ],
 	[ 1, sub { return { sql => [ pick('CHECKPOINT', 'SELECT pg_switch_wal()') ] } } ],
+	[ 1, \&forget_wal ],
+);
+
+# Those that come all at once.
+my @HARD = (
+	[ 4, { do => 'kill', which => 'velostream worker', nr => 0 } ],
+	[ 2, { do => 'kill', which => 'postgres:', nr => 7 } ],
+	[ 3, { do => 'immediate' } ],
+	[ 1, { do => 'killall' } ],
 );
 
 my @CRASHES = (
@@ -63,8 +103,9 @@ my @CRASHES = (
 	[ 2, sub { return { do => 'immediate' } } ],
 	[ 1, sub { return { do => 'killall' } } ],
 	[ 1, sub { return { do => 'restart' } } ],
-	[ 3, sub { return { do => 'terminate' } } ],
+	[ 3, sub { return { do => 'signal', how => 'pg_terminate_backend' } } ],
 	[ 8, \&stop_worker ],
+	[ 2, sub { my $storm = storm(@_); $storm->{crash} = weighted(@HARD); return $storm } ],
 );
 
 # The history of a seed: its settings, and its steps.
@@ -88,6 +129,9 @@ sub write_history
 	push @{ $h->{tables} }, Torture::Tables->new('log', log => 1) if chance(70);
 
 	add($h, session => 'ctl', sql => ['CREATE TYPE pair AS (a int, b text)']);
+	add($h, session => 'ctl', sql => [ vary() ]);
+	add($h, session => 'ctl', sql => [ 'CREATE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN'
+			  . " EXECUTE format('INSERT INTO %s DEFAULT VALUES', TG_ARGV[0]); RETURN NULL; END \$\$" ]);
 	for my $table (@{ $h->{tables} })
 	{
 		add($h, session => 'ctl', table => $table->{name}, sql => [$_]) for $table->create;
@@ -97,7 +141,7 @@ sub write_history
 	{
 		last if chance(50);
 		push @{ $h->{views} }, Torture::Queries::view_source('v1', $table);
-		add($h, session => 'ctl', table => $table->{name}, sql => [ $h->{views}[0]{create} ]);
+		add($h, session => 'ctl', table => $table->{name}, sql => [ Torture::Queries::create_view($h->{views}[0]) ]);
 	}
 	add($h, session => 'ctl', %{ create_query($h) }) for 1 .. between(2, 6);
 	random_step($h, $crashes) while @{ $h->{steps} } < $length;
@@ -134,7 +178,7 @@ sub random_step
 	return add($h, session => 'ctl', %{ weighted(@CRASHES)->($h) }) if $crashes && chance(4);
 	return about_table($h, 'ctl', @COMMANDS) if chance(22);
 	return transaction($h, $session) if chance(25);
-	return about_table($h, $session, @WRITES);
+	return about_table($h, $session, @WRITES, @LOCKS);
 }
 
 # Something with a table, of such a list; the step knows which, unless it is
@@ -210,16 +254,6 @@ sub finish
 # Writes
 # ----------
 
-# An INSERT, or what else there is with RETURNING; rows of a log are noted.
-sub noted
-{
-	my ($table, $insert, @columns) = @_;
-	my $list = join(', ', @columns ? @columns : @Torture::Tables::COLUMNS);
-
-	return $insert unless $table->{log};
-	return "WITH new AS ($insert RETURNING $list) INSERT INTO $table->{name}_log ($list) SELECT $list FROM new";
-}
-
 sub columns { return join(', ', @Torture::Tables::COLUMNS) }
 
 sub insert_some
@@ -231,7 +265,7 @@ sub insert_some
 		'(' . join(', ', $id++, $table->partition, map { $table->value($_) } @Torture::Tables::VALUES) . ')'
 	} 1 .. $count;
 
-	return { sql => [ noted($table, "INSERT INTO $table->{name} (" . columns() . ') VALUES ' . join(', ', @rows)) ] };
+	return { sql => [ "INSERT INTO $table->{name} (" . columns() . ') VALUES ' . join(', ', @rows) ] };
 }
 
 # SELECT of so many rows that differ.
@@ -251,13 +285,19 @@ sub insert_many
 {
 	my ($h, $table) = @_;
 	my $count = weighted([ 5, between(5, 40) ], [ 3, between(100, 400) ], [ 1, 2000 ]);
-	return { sql => [ noted($table, "INSERT INTO $table->{name} (" . columns() . ') ' . many($table, $count)) ] };
+	return { sql => [ "INSERT INTO $table->{name} (" . columns() . ') ' . many($table, $count) ] };
 }
 
 # The server itself makes the lines, so that the history is SQL alone.
 sub copy
 {
 	my ($h, $table) = @_;
+	return { sql => [ copy_lines($table, '') ] };
+}
+
+sub copy_lines
+{
+	my ($table, $options) = @_;
 	my $count = between(1, 60);
 	my $id = $table->ids($count);
 	my $partition = $table->partition;
@@ -267,11 +307,9 @@ sub copy
 				$value eq 'long' ? 'long' x 900 : $value
 			} @Torture::Tables::VALUES)
 	} 1 .. $count;
-	my $program = "FROM PROGRAM \$program\$printf '%s\\n' " . join(' ', map { "'$_'" } @lines)
-	  . "\$program\$ (DELIMITER '|')";
-	my @tables = ($table->{name}, $table->{log} ? "$table->{name}_log" : ());
 
-	return { sql => [ map { "COPY $_ (" . columns() . ") $program" } @tables ] };
+	return "COPY $table->{name} (" . columns() . ") FROM PROGRAM \$program\$printf '%s\\n' "
+	  . join(' ', map { "'$_'" } @lines) . "\$program\$ (DELIMITER '|'$options)";
 }
 
 sub upsert
@@ -283,14 +321,14 @@ sub upsert
 	return insert_some($h, $table) unless @key;
 	my $count = between(1, 8);
 	my $first = between(1, $table->{next_id});
-	my @sql = "INSERT INTO $name (" . columns() . ') SELECT ' . join(', ', 'i', $table->partition,
+	my $sql = "INSERT INTO $name (" . columns() . ') SELECT ' . join(', ', 'i', $table->partition,
 		map { $table->cycle($_) } @Torture::Tables::VALUES) . " FROM generate_series($first, "
 	  . ($first + $count) . ') i';
 
 	$table->{next_id} = $first + $count + 1 if $table->{next_id} <= $first + $count;
-	return { sql => [ noted($table, "$sql[0] ON CONFLICT DO NOTHING") ] } if chance(40) || $table->{log};
+	return { sql => ["$sql ON CONFLICT DO NOTHING"] } if chance(40);
 	my $set = join(', ', map { "$_ = " . pick("excluded.$_", "$name.$_", $table->value($_)) } some(between(1, 4), qw(k g v n f b d t)));
-	return { sql => [ "$sql[0] ON CONFLICT (" . join(', ', @key) . ") DO UPDATE SET $set" ] };
+	return { sql => [ "$sql ON CONFLICT (" . join(', ', @key) . ") DO UPDATE SET $set" ] };
 }
 
 # Which rows.
@@ -325,10 +363,8 @@ sub update
 		[ 1, 'd = ' . $table->value('d') ],
 		[ 1, 'b = NOT b' ],
 		[ 1, 'v = v' ],
-		[ 1, 'id = id + ' . pick(100000, 1, -1) ]);
-
-	# a row that moves counts as one that was inserted
-	push @sets, [ 2, 'p = ' . $table->partition ] unless $table->{log} && $table->{kind} eq 'part';
+		[ 1, 'id = id + ' . pick(100000, 1, -1) ],
+		[ 2, 'p = ' . $table->partition ]);
 	my $set = weighted(@sets);
 	return { sql => ["UPDATE $name SET $set WHERE $where"] };
 }
@@ -348,7 +384,7 @@ sub subtransactions
 	my $columns = columns();
 	my $first = $table->ids($count);
 	my $values = join(', ', 'i', $table->partition, map { $table->cycle($_) } @Torture::Tables::VALUES);
-	my $insert = noted($table, "INSERT INTO $table->{name} ($columns) SELECT $values");
+	my $insert = "INSERT INTO $table->{name} ($columns) SELECT $values";
 	my $update = pick('NULL', "UPDATE $table->{name} SET v = i WHERE id = i - 1", "DELETE FROM $table->{name} WHERE id = i - 3");
 	my $modulus = between(2, 10);
 
@@ -376,13 +412,13 @@ sub insert_and_delete
 	my $columns = columns();
 	my $values = join(', ', 'i', $table->partition, map { $table->cycle($_) } @Torture::Tables::VALUES);
 
-	return { sql => [ noted($table, "INSERT INTO $table->{name} ($columns) SELECT $values FROM generate_series($first, $last) i"),
+	return { sql => [ "INSERT INTO $table->{name} ($columns) SELECT $values FROM generate_series($first, $last) i",
 			pick("DELETE FROM $table->{name} WHERE id BETWEEN $first AND $last",
 				"UPDATE $table->{name} SET v = 3, g = 4 WHERE id BETWEEN $first AND $last",
 				"DELETE FROM $table->{name} WHERE id BETWEEN $first AND $last AND id % 2 = 0") ] };
 }
 
-# All three actions of MERGE; not for logs, as it tells nobody which rows are new.
+# All three actions of MERGE.
 sub merge
 {
 	my ($h, $table) = @_;
@@ -390,7 +426,6 @@ sub merge
 	my $first = between(1, $table->{next_id});
 	my $last = $first + between(1, 10);
 
-	return update($h, $table) if $table->{log};
 	$table->{next_id} = $last + 1 if $table->{next_id} <= $last;
 	return { sql => [ "MERGE INTO $name USING generate_series($first, $last) i ON id = i"
 			  . ' WHEN MATCHED AND v % 3 = 0 THEN DELETE'
@@ -409,7 +444,44 @@ sub read_some
 sub truncate_or_read
 {
 	my ($h, $table) = @_;
-	return $table->{log} ? read_some($h, $table) : { sql => ["TRUNCATE $table->{name}"] };
+	return $table->{log} ? read_some($h, $table) : { sql => ["TRUNCATE $table->{name} CASCADE"] };
+}
+
+# Rows that refer to others: they and their referents come to have several
+# lockers.
+sub refer
+{
+	my ($h, $table) = @_;
+	my $name = $table->{name};
+	my $key = join(', ', $table->key);
+
+	return lock_rows($h, $table) unless $table->{child};
+	return { sql => [ "DELETE FROM ${name}_child WHERE id % 7 = " . between(0, 6) ] } if chance(20);
+	return { sql => [ "INSERT INTO ${name}_child ($key) SELECT $key FROM $name WHERE " . where($table) ] };
+}
+
+# What a user may do with an output, and what workers then run into.
+sub lock_output
+{
+	my ($h, $table) = @_;
+	my $query = a_query($h);
+	my $name = $query->{name};
+	my $rows = "SELECT count(*) FROM (SELECT 1 FROM $name LIMIT " . between(1, 50) . ' FOR '
+	  . pick('UPDATE', 'SHARE', 'KEY SHARE') . ') l';
+	my $whole = "LOCK TABLE $name IN " . pick('SHARE', 'SHARE ROW EXCLUSIVE', 'EXCLUSIVE', 'ACCESS EXCLUSIVE') . ' MODE';
+	my $source = "LOCK TABLE $table->{name} IN " . pick('SHARE', 'ACCESS EXCLUSIVE') . ' MODE';
+
+	return { query => $query, holds => 1, sql => pick([$rows], [$rows], [$whole], [ $rows, $source ], [ $source, $rows ],
+			[ $rows, $whole ]) };
+}
+
+# A call of process() that is cancelled: at a point, or some time.
+sub cancel
+{
+	my ($h) = @_;
+	my @points = grep { $_ ne 'before-publish' } @POINTS;    # it has committed then
+
+	return { do => 'cancel', query => a_query($h), point => chance(60) ? pick(@points) : '', ms => pick(1, 2, 5, 10, 30) };
 }
 
 sub alter
@@ -457,35 +529,45 @@ sub rewrite
 	return { sql => ["CLUSTER $table->{name} USING $table->{name}_pkey"] }
 	  if $table->{primary_key} && $table->{kind} ne 'part' && chance(30);
 	return { sql => ["ALTER TABLE $table->{name} ADD COLUMN r" . ++$h->{number} . ' float DEFAULT random()'] } if chance(20);
-	return { sql => [ pick("VACUUM FULL $name", "REINDEX TABLE $name") ] };
+	return { sql => [ pick("VACUUM FULL $name", "REINDEX TABLE $name", "REINDEX TABLE CONCURRENTLY $name") ] };
 }
 
-# Of a log, when all its rows have been counted.
+# Of a log, when all its rows have been counted.  What is copied in the same
+# transaction may be frozen.
 sub truncate_table
 {
 	my ($h, $table) = @_;
-	return { do => 'truncate', wait => $table->{log}, sql => ["TRUNCATE $table->{name}"] };
+	my @copy = $table->{kind} ne 'part' && chance(40) ? copy_lines($table, ', FREEZE') : ();
+	return { do => 'truncate', wait => $table->{log}, sql => [ "TRUNCATE $table->{name} CASCADE", @copy ] };
 }
 
-# Partitions come and go; each comes once, as one that comes again might or
-# might not be counted again.
+# Partitions come and go.  Each comes once, as one that comes again might or
+# might not be counted again; and its rows are counted when it comes, as a log's
+# may not go before.
 sub partition
 {
 	my ($h, $table) = @_;
 	my ($name, $columns) = ($table->{name}, columns());
 
-	return vacuum($h, $table) if $table->{kind} ne 'part' || $table->{partitions} > 1;
+	return vacuum($h, $table) if $table->{kind} ne 'part' || $table->{partitions} > 3;
 	my $nr = 2 + $table->{partitions}++;
 	my $part = "${name}_p$nr";
 	my $first = $table->ids(20);
 	my $last = $first + 19;
 	my $values = join(', ', 'i', $nr, map { $table->cycle($_) } @Torture::Tables::VALUES);
+	my $insert = "INSERT INTO $part ($columns) SELECT $values FROM generate_series($first, $last) i";
+	my @log = $table->{log} ? "INSERT INTO ${name}_log ($columns) SELECT $columns FROM $part" : ();
+	my $away = between(10, 60);
+	my %step = (session => 'ctl', do => 'truncate', wait => $table->{log}, table => $name);
 
-	later($h, between(10, 60), session => 'ctl', do => 'truncate', wait => $table->{log},
-		sql => [ "ALTER TABLE $name DETACH PARTITION $part", chance(30) ? "DROP TABLE $part" : () ]);
-	return { sql => [ "CREATE TABLE $part (LIKE $name INCLUDING DEFAULTS)",
-			"INSERT INTO $part ($columns) SELECT $values FROM generate_series($first, $last) i",
-			$table->{log} ? "INSERT INTO ${name}_log ($columns) SELECT $columns FROM $part" : (),
+	# CONCURRENTLY may stop half way; then rows may still come, which a log must not lose
+	later($h, $away, %step,
+		sql => [ "ALTER TABLE $name DETACH PARTITION $part" . ($table->{log} ? '' : pick('', ' CONCURRENTLY')) ]);
+	later($h, $away + between(0, 20), %step, sql => ["ALTER TABLE $name DETACH PARTITION $part FINALIZE"]);
+	later($h, $away + 30, %step, sql => ["DROP TABLE $part"]) if chance(50);
+	return { sql => [ "CREATE TABLE $part PARTITION OF $name FOR VALUES IN ($nr)", chance(50) ? $insert : () ] } if chance(40);
+	return { do => 'truncate', wait => $table->{log}, counted => 1,
+		sql => [ "CREATE TABLE $part (LIKE $name INCLUDING DEFAULTS)", $insert, @log,
 			"ALTER TABLE $name ATTACH PARTITION $part FOR VALUES IN ($nr)" ] };
 }
 
@@ -493,7 +575,7 @@ sub create_query
 {
 	my ($h) = @_;
 	my @sources = ((map { Torture::Queries::table_source($_) } @{ $h->{tables} }) x 2, @{ $h->{views} },
-		map { Torture::Queries::query_source($_) } grep { !$_->{stream} } @{ $h->{queries} });
+		map { Torture::Queries::query_source($_) } @{ $h->{queries} });
 	my $query = Torture::Queries->new('q' . ++$h->{number}, @sources);
 
 	push @{ $h->{queries} }, $query;
@@ -513,6 +595,13 @@ sub drop_query
 	return { query => $query, sql => [ chance(80) ? "DROP TABLE $query->{name}" : "SELECT velostream.drop('$query->{name}')" ] };
 }
 
+# The same again, in one transaction.
+sub recreate
+{
+	my ($h) = @_;
+	return { do => 'recreate', query => a_query($h) };
+}
+
 sub pause
 {
 	my ($h) = @_;
@@ -526,6 +615,72 @@ sub rebuild
 {
 	my ($h) = @_;
 	return { do => 'rebuild', query => a_query($h) };
+}
+
+# Queries notice that by themselves.
+sub replace_view
+{
+	my ($h, $table) = @_;
+
+	return rebuild($h) unless @{ $h->{views} };
+	return { sql => [ Torture::Queries::create_view($h->{views}[0]) ] };
+}
+
+# Of a function they do not: rebuild() is called in the same transaction.
+sub replace_function { return { do => 'replace', sql => [ vary() ] } }
+
+sub vary
+{
+	my $expression = '($1 + ' . between(0, 3) . ') % ' . between(2, 5);
+
+	return 'CREATE OR REPLACE FUNCTION public.vary(bigint) RETURNS bigint IMMUTABLE '
+	  . pick("LANGUAGE sql AS 'SELECT $expression'", "LANGUAGE plpgsql AS 'BEGIN RETURN $expression; END'");
+}
+
+# An output is a table: it can have indexes and columns of its user's.
+sub alter_output
+{
+	my ($h) = @_;
+	my $query = a_query($h);
+	my $name = $query->{name};
+	my $column = $query->{columns}[0][0];
+
+	return { query => $query, sql => [ pick("CREATE INDEX ON $name ($column)", "CREATE INDEX CONCURRENTLY ON $name ($column)",
+				"ALTER TABLE $name ADD COLUMN mine" . ++$h->{number} . ' int DEFAULT 7') ] };
+}
+
+# So much WAL that the old one is gone, and with it its hints.
+sub forget_wal
+{
+	return { sql => [ "SELECT count(pg_logical_emit_message(false, 'torture', repeat('x', 900000))) FROM generate_series(1, 7)",
+			'CHECKPOINT' ] };
+}
+
+# Several sessions write at the same time.  At some moments they are held, each
+# between two transactions, and all outputs must be right.
+sub storm
+{
+	my ($h) = @_;
+
+	return { do => 'storm', pauses => [ map { between(10, 300) } 1 .. between(1, 5) ],
+		writers => [ map { [ map { writes($h) } 1 .. between(5, 30) ] } 1 .. between(2, 4) ] };
+}
+
+# A transaction of a storm.
+sub writes
+{
+	my ($h) = @_;
+	my @sql;
+
+	for (1 .. between(1, 3))
+	{
+		my $table = pick(@{ $h->{tables} });
+		my @some = @{ weighted(@WRITES)->($h, $table)->{sql} };
+
+		push @sql, chance(15) ? ('SAVEPOINT s', @some, pick('ROLLBACK TO s', 'RELEASE s')) : @some;
+	}
+	return ('BEGIN', 'SELECT pg_advisory_xact_lock_shared(7)', "SET LOCAL lock_timeout = '100ms'", @sql,
+		chance(85) ? 'COMMIT' : 'ROLLBACK');
 }
 
 # A batch in a session, alone or between writes of its own.

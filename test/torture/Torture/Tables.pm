@@ -63,6 +63,7 @@ sub new
 	$self->{primary_key} = $self->{log} ? chance(40) : chance(75);
 	$self->{fillfactor} = pick(100, 100, 50, 10);
 	$self->{index} = chance(30);
+	$self->{child} = $self->{primary_key} && chance(40);
 	return $self;
 }
 
@@ -106,8 +107,36 @@ sub create
 		push @sql, "ALTER TABLE $name ALTER t SET STORAGE EXTERNAL";
 	}
 	push @sql, "CREATE INDEX ON $name (" . pick('k', 'g', 'k, g') . ')' if $self->{index};
-	push @sql, "CREATE TABLE ${name}_log (nr bigserial PRIMARY KEY, $columns)" if $self->{log};
+	push @sql, $self->create_log($columns) if $self->{log};
+	push @sql, $self->create_child if $self->{child};
 	return @sql;
+}
+
+sub create_log
+{
+	my ($self, $columns) = @_;
+	my $name = $self->{name};
+	my $list = join(', ', @COLUMNS);
+	my $new = join(', ', map { "NEW.$_" } @COLUMNS);
+
+	return ("CREATE TABLE ${name}_log (nr bigserial PRIMARY KEY, $columns)",
+		"CREATE TABLE ${name}_gone (nr bigserial PRIMARY KEY)",
+		"CREATE FUNCTION note_$name() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN IF TG_OP = 'INSERT' THEN"
+		  . " INSERT INTO public.${name}_log ($list) VALUES ($new);"
+		  . " ELSE INSERT INTO public.${name}_gone DEFAULT VALUES; END IF; RETURN NULL; END \$\$",
+		"CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON $name FOR EACH ROW EXECUTE FUNCTION note_$name()");
+}
+
+# Inserting into it locks the rows that it refers to.
+sub create_child
+{
+	my ($self) = @_;
+	my $name = $self->{name};
+	my @key = $self->key;
+	my $key = join(', ', @key);
+
+	return "CREATE TABLE ${name}_child (" . join(', ', map { "$_ int" } @key)
+	  . ", FOREIGN KEY ($key) REFERENCES $name ($key) ON UPDATE CASCADE ON DELETE " . pick('CASCADE', 'SET NULL') . ')';
 }
 
 # A value of a column as a literal.
