@@ -218,7 +218,8 @@ collect_range(Snapshot snapshot, const VsSnapshot *previous,
 /*
  * Does the transaction belong to one of the given top-level transactions, or
  * to our own?  A subtransaction that was rolled back is over, whatever becomes
- * of its parents.
+ * of its parents.  One that has just got its id may not have said yet whose
+ * child it is; then its end is not known either.
  */
 static bool
 in_progress_now(TransactionId xid, const TransactionId *tops, int ntops)
@@ -228,8 +229,9 @@ in_progress_now(TransactionId xid, const TransactionId *tops, int ntops)
 	if (TransactionIdIsCurrentTransactionId(xid))
 		return true;
 	top = SubTransGetTopmostTransaction(xid);
-	return bsearch(&top, tops, ntops, sizeof(TransactionId), compare_xid) != NULL &&
-		!TransactionIdDidAbort(xid);
+	if (bsearch(&top, tops, ntops, sizeof(TransactionId), compare_xid) != NULL)
+		return !TransactionIdDidAbort(xid);
+	return top == xid && !TransactionIdDidCommit(xid) && !TransactionIdDidAbort(xid);
 }
 
 static void
