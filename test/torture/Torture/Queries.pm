@@ -426,7 +426,7 @@ sub create
 		"CREATE TABLE ${name}_seen AS SELECT nr FROM ${source}_log",
 		"CREATE TABLE ${name}_ignored AS SELECT nr FROM ${source}_gone",
 		"CREATE VIEW ${name}_counts AS SELECT $columns FROM ${name}_base UNION ALL"
-		  . " SELECT $columns FROM ${source}_log WHERE nr NOT IN (SELECT nr FROM ${name}_seen)")
+		  . " SELECT $columns FROM ${source}_log l WHERE NOT EXISTS (SELECT FROM ${name}_seen s WHERE s.nr = l.nr)")
 	  if $self->{shadows};
 	push @sql, "CREATE TABLE $name WITH (" . join(', ', @options) . ') AS '
 	  . ($self->{text} =~ s/\{source\}/$source/r) . ($self->{no_data} ? ' WITH NO DATA' : '');
@@ -463,7 +463,8 @@ sub accounts
 			? "SELECT count(*) FROM $base WHERE ($self->{where}) AND $self->{dead} = 0" : $letters ],
 		letters => [ 'dead', $letters ],
 		ignored => [ 'ignored', $self->{shadows}
-			? "SELECT count(*) FROM $self->{source}_gone WHERE nr NOT IN (SELECT nr FROM ${name}_ignored)" : 'SELECT 0' ]);
+			? "SELECT count(*) FROM $self->{source}_gone g WHERE NOT EXISTS (SELECT FROM ${name}_ignored i WHERE i.nr = g.nr)"
+			: 'SELECT 0' ]);
 
 	$is{counted} = [ 'rows_in - rows_out', "SELECT count(*) FROM $base"
 		  . ($self->{dead} ? " WHERE (($self->{where}) AND $self->{dead} = 0) IS NOT TRUE" : '') ]

@@ -26,6 +26,7 @@ sub new
 	return bless {
 		server => $server,
 		history => $history,
+		begun => time,
 		sessions => {},
 		prepared => {},
 		checks => 0,
@@ -106,7 +107,8 @@ sub step
 	my ($self, $step) = @_;
 	my $do = 'do_' . $step->{do};
 
-	print "# $step->{do} ", join('; ', map { substr($_, 0, 150) } @{ $step->{sql} // [] }), "\n" if $self->{verbose};
+	printf "# %.1f s: %s %s\n", time - $self->{begun}, $step->{do}, join('; ', map { substr($_, 0, 150) } @{ $step->{sql} // [] })
+	  if $self->{verbose};
 	return $self->$do($step);
 }
 

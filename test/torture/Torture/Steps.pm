@@ -607,6 +607,7 @@ sub pause
 	my ($h) = @_;
 	my $query = a_query($h);
 
+	later($h, between(1, 5), session => 'ctl', %{ forget_wal() }) if chance(20);
 	later($h, between(1, 40), session => 'ctl', query => $query, sql => ["SELECT velostream.resume('$query->{name}')"]);
 	return { query => $query, sql => ["SELECT velostream.pause('$query->{name}')"] };
 }
@@ -697,12 +698,14 @@ sub process
 	return { query => $query, sql => [ 'SAVEPOINT s', $process, 'ROLLBACK TO s', $write[0], pick($process, 'SELECT 1') ] };
 }
 
-# For some steps no worker runs: batches are those of process().
+# For some steps no worker runs: batches are those of process(), perhaps with
+# nothing left of the WAL that they would have read.
 sub rest
 {
 	my ($h) = @_;
 
-	later($h, between(5, 40), session => 'ctl', do => 'work');
+	later($h, between(2, 8), session => 'ctl', %{ forget_wal() }) if chance(40);
+	later($h, between(8, 40), session => 'ctl', do => 'work');
 	return { do => 'rest' };
 }
 
