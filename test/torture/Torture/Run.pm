@@ -685,7 +685,7 @@ sub do_end
 	return unless $self->{stopped};
 	my $how = $step->{how} // 'go on';
 	sleep 0.1;
-	my ($pid) = $server->log_since($self->{stop_log}) =~ /\[(\d+)\][^\n]*velostream stopped at/;
+	my ($pid) = $server->log_since($self->{stop_log}) =~ /\[(\d+)\] velostream worker [^\n]*velostream stopped at/;
 	if ($pid && $how eq 'kill')
 	{
 		$self->forget_sessions if $server->kill_child($pid);
