@@ -45,6 +45,7 @@
 #define CHECK_INTERVAL	1000	/* ms, between looks for what keeps a batch
 								 * from coming */
 #define WORKER_PATIENCE 15000	/* ms, for a worker to be started */
+#define LAUNCHER_PATIENCE 1000	/* ms, for the launcher to hear of a setting */
 
 /* A wait for one query. */
 typedef struct Wait
@@ -399,7 +400,10 @@ check_obstacles(Wait *wait, const VsContextInfo *info)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (!vs_enabled || !vs_workers->enabled)
+	/* the launcher may hear a moment after us that it is on again */
+	if (!vs_enabled ||
+		(!vs_workers->enabled && wait->worker_seen != 0 &&
+		 TimestampDifferenceExceeds(wait->worker_seen, now, LAUNCHER_PATIENCE)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("continuous queries do not run"),

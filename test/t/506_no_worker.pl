@@ -61,6 +61,17 @@ is(value($node, 'copy', q{differences('totals')}), 0, '... and it is right');
 $node->safe_psql('copy', 'INSERT INTO src (g, v) VALUES (8, 9)');
 is($node->safe_psql('copy', q{SELECT op FROM velostream.process('totals')}), 'update', '... and goes on from there');
 
+# switched on again: whoever waits may hear of it before the launcher does
+my $launcher = value($node, 'postgres', q{pid FROM pg_stat_activity WHERE backend_type = 'velostream launcher'});
+kill('STOP', $launcher);
+set_guc($node, 'velostream.enabled' => 'on');
+my $waiter = $node->background_psql('postgres');
+$waiter->query_until(qr/waits/, "\\echo waits\nSELECT 'answered', velostream.wait('totals', '60s');\n");
+poll($node, 'postgres', q{count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'SELECT ''answered''%'});
+kill('CONT', $launcher);
+like($waiter->query_safe('SELECT 1'), qr/answered/, 'wait() has its answer');
+$waiter->quit;
+
 log_is_clean($node);
 $node->stop;
 done_testing();
