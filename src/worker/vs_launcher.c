@@ -163,6 +163,8 @@ velostream_launcher_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
+	/* a SIGHUP that came before there was a handler is lost */
+	ConfigReloadPending = true;
 
 	before_shmem_exit(launcher_exit, (Datum) 0);
 	LWLockAcquire(&vs_workers->lock, LW_EXCLUSIVE);

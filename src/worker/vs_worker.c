@@ -76,6 +76,8 @@ velostream_worker_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
+	/* a SIGHUP that came before there was a handler is lost */
+	ConfigReloadPending = true;
 
 	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
 	if (!vs_slot_attach(DatumGetInt32(arg), generation, &dbid))
