@@ -769,9 +769,11 @@ query_expressions(Query *query)
 static bool
 find_node_walker(Node *node, FindNode *find)
 {
-	if (node == NULL || (find->query != NULL && vs_window_is_generator(find->query, node)))
+	bool		generator = find->query != NULL && vs_window_is_generator(find->query, node);
+
+	if (node == NULL)
 		return false;
-	if (find->match(node))
+	if (!generator && find->match(node))
 	{
 		find->found = node;
 		return true;

@@ -35,6 +35,7 @@
 typedef struct WindowSearch
 {
 	Query	   *query;
+	bool		by_row;			/* in what is evaluated for each row */
 	FuncExpr   *stray;			/* a window call that is no group key */
 } WindowSearch;
 
@@ -139,7 +140,7 @@ read_length(FuncExpr *call, int arg, int64 *length)
 	if (!IsA(node, Const) || ((Const *) node)->constisnull)
 		return false;
 	*length = vs_time_length(type, DatumGetIntervalP(((Const *) node)->constvalue),
-							 "length of a window");
+							 "length");
 	if (type == DATEOID)
 		*length *= USECS_PER_DAY;
 	else if (type == INT8OID)
@@ -165,13 +166,20 @@ greatest_common_divisor(int64 a, int64 b)
  * ----------
  */
 
-/* Is this the call of a window of a query, which may return several rows? */
+/* Is this a group key that makes a window, which may return several rows? */
 bool
 vs_window_is_generator(Query *query, Node *node)
 {
-	VsWindow	window;
+	ListCell   *lc;
 
-	return vs_window_find(query, &window) && equal(node, window.call);
+	if (window_kind(node) == VS_WINDOW_NONE)
+		return false;
+	foreach(lc, query->groupClause)
+	{
+		if (equal(node, get_sortgroupclause_tle(lfirst(lc), query->targetList)->expr))
+			return true;
+	}
+	return false;
 }
 
 /* Refuse windows that cannot be kept, and options about time where none closes. */
@@ -184,15 +192,6 @@ vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
 	bool		found;
 	ListCell   *lc;
 	ParseCallbackState pcbstate;
-
-	(void) find_stray((Node *) query->targetList, &search);
-	(void) find_stray(query->jointree->quals, &search);
-	(void) find_stray(query->havingQual, &search);
-	if (search.stray != NULL)
-		refuse(pstate, exprLocation((Node *) search.stray),
-			   psprintf("%s() must be a GROUP BY expression",
-						get_func_name(search.stray->funcid)),
-			   "Group by it, and by no other window.");
 
 	foreach(lc, query->groupClause)
 	{
@@ -212,14 +211,26 @@ vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
 				   "the size of a cumulating window must be a multiple of its step",
 				   "Choose a step that divides the size.");
 	}
+
+	(void) find_stray((Node *) query->targetList, &search);
+	(void) find_stray(query->havingQual, &search);
+	search.by_row = true;
+	(void) find_stray(query->jointree->quals, &search);
+	if (search.stray != NULL)
+		refuse(pstate, exprLocation((Node *) search.stray),
+			   psprintf("%s() must be a GROUP BY expression",
+						get_func_name(search.stray->funcid)),
+			   "Group by it, and by no other window.");
+
 	found = vs_window_find(query, &window);
 	if (!found && options->emit == VS_EMIT_FINAL)
 		refuse(pstate, -1, "EMIT FINAL needs a window",
 			   "Without a window no result is ever final: use EMIT CHANGES, or group by velostream.tumble(), hop(), cumulate() or session() with constant lengths.");
 	if (!found && (options->delay >= 0 || options->idle_timeout >= 0 ||
-				   options->max_future_skew >= 0 || options->retention >= 0))
+				   options->max_future_skew >= 0 || options->retention >= 0 ||
+				   options->late != VS_LATE_DEAD_LETTER))
 		refuse(pstate, -1, "options about event time need a window",
-			   "Group by velostream.tumble(), hop(), cumulate() or session() with constant lengths, or remove max_out_of_orderness, idle_timeout, max_future_skew and window_retention.");
+			   "Group by velostream.tumble(), hop(), cumulate() or session() with constant lengths, or remove max_out_of_orderness, late_data, idle_timeout, max_future_skew and window_retention.");
 	if (options->late == VS_LATE_NEXT && mode != VS_SOURCE_APPEND)
 		refuse(pstate, -1, "late_data = include_in_next_window needs source_mode = append",
 			   "In the mode \"changes\" a late row that is deleted would have to be found in the window it was put into.");
@@ -228,7 +239,10 @@ vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
 			   "A session has no next one: use dead_letter, drop or update_previous.");
 }
 
-/* Find a window call that is not a group key, or a second one that is. */
+/*
+ * Find a window call that is not a group key, a second one that is, or one in
+ * an expression that is evaluated for each row.
+ */
 static bool
 find_stray(Node *node, WindowSearch *search)
 {
@@ -240,10 +254,19 @@ find_stray(Node *node, WindowSearch *search)
 	if (kind > VS_WINDOW_TUMBLE)
 	{
 		/* the first one of the keys is the window, whatever the order here */
-		if (vs_window_find(search->query, &window) && equal(node, window.call))
+		if (!search->by_row && vs_window_find(search->query, &window) && equal(node, window.call))
 			return false;
 		search->stray = (FuncExpr *) node;
 		return true;
+	}
+	if (IsA(node, Aggref) && !search->by_row)
+	{
+		bool		found;
+
+		search->by_row = true;
+		found = expression_tree_walker(node, find_stray, search);
+		search->by_row = false;
+		return found;
 	}
 	return expression_tree_walker(node, find_stray, search);
 }
