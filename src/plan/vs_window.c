@@ -231,6 +231,9 @@ vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
 				   options->late != VS_LATE_DEAD_LETTER))
 		refuse(pstate, -1, "options about event time need a window",
 			   "Group by velostream.tumble(), hop(), cumulate() or session() with constant lengths, or remove max_out_of_orderness, late_data, idle_timeout, max_future_skew and window_retention.");
+	if (options->emit == VS_EMIT_FINAL && options->retention >= 0 && options->late != VS_LATE_UPDATE)
+		refuse(pstate, -1, "window_retention with EMIT FINAL needs late_data = update_previous",
+			   "Otherwise a window takes no rows once it has closed: choose update_previous, or a longer max_out_of_orderness.");
 	if (options->late == VS_LATE_NEXT && mode != VS_SOURCE_APPEND)
 		refuse(pstate, -1, "late_data = include_in_next_window needs source_mode = append",
 			   "In the mode \"changes\" a late row that is deleted would have to be found in the window it was put into.");
