@@ -218,12 +218,16 @@ velostream_open_time(PG_FUNCTION_ARGS)
 	VsBatch    *batch = require_attached();
 	const VsWindow *window = &batch->plan->window;
 	TimestampTz time;
+	TimestampTz open;
 
 	if (batch->clock.closed == VS_NO_TIME ||
-		!vs_event_time(window->type, PG_GETARG_DATUM(0), &time) ||
+		!vs_event_time(window->type, PG_GETARG_DATUM(0), &time) || time > batch->clock.closed ||
 		vs_time_plus(vs_window_last_end(window, time), batch->clock.allowed) > batch->clock.closed)
 		PG_RETURN_DATUM(PG_GETARG_DATUM(0));
-	PG_RETURN_DATUM(vs_event_datum(window->type, vs_window_floor(batch->clock.closed, window->pane)));
+	open = vs_window_floor(batch->clock.closed, window->pane);
+	if (vs_window_last_end(window, open) <= open)
+		open = vs_window_floor(open, window->advance) + window->advance;	/* between two windows */
+	PG_RETURN_DATUM(vs_event_datum(window->type, open));
 }
 
 /* A row whose windows, the last of which ended at "end", are closed.  True: it counts nevertheless. */
