@@ -155,6 +155,7 @@ static void peek_times(VsRun *run, TimestampTz *first);
 static bool linked(VsRun *run, TimestampTz last, TimestampTz first);
 static void lengthen(VsRun *run, Chain *chain, States *states, List **finished);
 static void end_chain(Chain *chain, List **finished);
+static bool concerns(VsRun *run, const Session *session);
 static void emit_sessions(VsRun *run, List *before, List *now);
 static void forget_session(VsRun *run, const Session *session);
 static void emit_window(VsRun *run, Datum window, const States *before, const States *now);
@@ -819,6 +820,16 @@ end_chain(Chain *chain, List **finished)
 	memset(&chain->states, 0, sizeof(States));
 }
 
+/* Is this a session that counts? */
+static bool
+concerns(VsRun *run, const Session *session)
+{
+	const Interest *interest = &run->panes->interest;
+	TimestampTz end = session->last + run->plan->window.size;
+
+	return end > interest->from && end <= interest->to;
+}
+
 /* Emit what differs between the sessions before and now, both in the order of time. */
 static void
 emit_sessions(VsRun *run, List *before, List *now)
@@ -833,7 +844,8 @@ emit_sessions(VsRun *run, List *before, List *now)
 		Session    *old = b ? lfirst(b) : NULL;
 		Session    *new = n ? lfirst(n) : NULL;
 		States		none = {0};
-		TimestampTz end;
+		bool		was;
+		bool		is;
 
 		if (old && new && old->first != new->first)
 		{
@@ -842,15 +854,14 @@ emit_sessions(VsRun *run, List *before, List *now)
 			else
 				old = NULL;
 		}
-		end = Max(old ? old->last : PG_INT64_MIN, new ? new->last : PG_INT64_MIN) + window->size;
-		if (end > interest->from && end <= interest->to)
-		{
-			if (interest->emit)
-				emit_window(run, vs_event_datum(window->type, new ? new->first : old->first),
-							old ? &old->states : &none, new ? &new->states : &none);
-			if (interest->expire)
-				forget_session(run, new);
-		}
+		/* one that was closed may be part of one that is open now */
+		was = old && concerns(run, old);
+		is = new && concerns(run, new);
+		if (interest->emit && (was || is))
+			emit_window(run, vs_event_datum(window->type, new ? new->first : old->first),
+						was ? &old->states : &none, is ? &new->states : &none);
+		if (interest->expire && is)
+			forget_session(run, new);
 		if (old)
 		{
 			free_states(run, &old->states);
