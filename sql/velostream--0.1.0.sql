@@ -182,6 +182,13 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION velostream.process(regclass, bigint) IS
 'run one batch of a continuous query now, in this transaction, and return the changes it emitted; with batch_rows, emit after each so many input rows';
 
+CREATE FUNCTION velostream.query(query text, batch_rows integer DEFAULT 1)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'velostream_query'
+LANGUAGE C STABLE PARALLEL UNSAFE CALLED ON NULL INPUT;
+COMMENT ON FUNCTION velostream.query(text, integer) IS
+'run a SELECT as a continuous query would, over the rows that are visible now, in the order of arrival, and return every row that it emits; so many rows are one batch, with 0 or null all are';
+
 CREATE FUNCTION velostream.explain(query regclass)
 RETURNS SETOF text
 AS 'MODULE_PATHNAME', 'velostream_explain'

@@ -102,6 +102,22 @@ vs_make_file(Oid tablespace, Oid database, Oid number)
 #define vs_interval_is_finite(interval) true
 #endif
 
+/* The order of an expression of one relation, if it is of use to the query. */
+#if PG_VERSION_NUM >= 160000
+#define vs_build_expression_pathkey(root, expr, op, relids) \
+	build_expression_pathkey(root, expr, op, relids, false)
+#else
+#define vs_build_expression_pathkey(root, expr, op, relids) \
+	build_expression_pathkey(root, expr, NULL, op, relids, false)
+#endif
+
+/* An error if old_snapshot_threshold has let rows go that the snapshot sees. */
+#if PG_VERSION_NUM >= 170000
+#define vs_test_for_old_snapshot(snapshot, rel, page) ((void) 0)
+#else
+#define vs_test_for_old_snapshot(snapshot, rel, page) TestForOldSnapshot(snapshot, rel, page)
+#endif
+
 /* Ownership, by the names of PostgreSQL 15. */
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_class.h"

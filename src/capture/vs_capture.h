@@ -22,6 +22,12 @@
  */
 #define VS_WEIGHT_ATTNO		MinCommandIdAttributeNumber
 
+/*
+ * In the same way: the number of the bucket that a row is in (an int8 Var).
+ * Buckets are of so many rows each, in the order of their ordinals.
+ */
+#define VS_BUCKET_ATTNO		MaxCommandIdAttributeNumber
+
 typedef struct VsDelta VsDelta;
 
 /*
@@ -43,6 +49,13 @@ typedef struct VsDelta VsDelta;
  */
 extern VsDelta *vs_delta_begin(Oid output, const VsFrontier *from, VsSourceMode mode,
 							   List *leaves, Snapshot s2);
+
+/*
+ * The same for everything that a snapshot sees, rows of the caller's own
+ * transaction among it, as a sequential scan would: for a query that is run
+ * once.  It needs no WAL and writes nothing, and there is no frontier after it.
+ */
+extern VsDelta *vs_delta_begin_once(List *leaves, Snapshot snapshot);
 extern const char *vs_delta_rebuild_reason(VsDelta *delta);
 extern bool vs_delta_is_empty(VsDelta *delta);	/* no page to look at */
 extern bool vs_delta_may_retract(VsDelta *delta);	/* a row of weight -1 is
@@ -78,6 +91,7 @@ extern void vs_delta_planning(bool on, List *leaves);
  * same for every execution of one delta.
  */
 extern void vs_delta_set_window(VsDelta *delta, uint64 first, uint64 last);
+extern void vs_delta_set_bucket(VsDelta *delta, uint64 rows);	/* so many in each */
 extern uint64 vs_delta_next_ordinal(VsDelta *delta);	/* one past the last row
 														 * delivered */
 extern bool vs_delta_exhausted(VsDelta *delta); /* the last execution came to

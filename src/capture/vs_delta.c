@@ -74,6 +74,7 @@ static int	saved_constraint_exclusion;
 static bool flush_at_once = false;
 static bool trust_hints = true;
 
+static VsDelta *make_delta(VsSourceMode mode, Snapshot s2);
 static void begin_execution(VsDelta *delta);
 static void add_leaves(VsDelta *delta, List *leaves);
 static const char *find_rebuild_reason(VsDelta *delta, const VsFrontier *from);
@@ -103,19 +104,9 @@ vs_delta_begin(Oid output, const VsFrontier *from, VsSourceMode mode,
 												  "velostream delta",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	VsDelta    *delta = palloc0(sizeof(VsDelta));
-	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
+	VsDelta    *delta = make_delta(mode, s2);
 
 	Assert(s2->curcid == FirstCommandId);
-
-	delta->context = context;
-	delta->mode = mode;
-	delta->s2 = s2;
-	delta->last = PG_UINT64_MAX;
-	delta->from_xmin = InvalidFullTransactionId;
-	callback->func = forget_active;
-	callback->arg = delta;
-	MemoryContextRegisterResetCallback(context, callback);
 
 	if (from != NULL && from->snapshot != NULL)
 	{
@@ -130,6 +121,46 @@ vs_delta_begin(Oid output, const VsFrontier *from, VsSourceMode mode,
 		collect_pages(delta, output, from);
 
 	MemoryContextSwitchTo(old);
+	return delta;
+}
+
+/* Everything that the snapshot sees; see vs_capture.h. */
+VsDelta *
+vs_delta_begin_once(List *leaves, Snapshot snapshot)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "velostream delta",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	VsDelta    *delta = make_delta(VS_SOURCE_APPEND, snapshot);
+
+	delta->once = true;
+	add_leaves(delta, leaves);
+	for (int i = 0; i < delta->nleaves; i++)
+	{
+		delta->leaves[i].npages = delta->leaves[i].nblocks;
+		delta->pages_total += delta->leaves[i].npages;
+	}
+	MemoryContextSwitchTo(old);
+	return delta;
+}
+
+/* A delta of which nothing is known yet, in CurrentMemoryContext, which is its own. */
+static VsDelta *
+make_delta(VsSourceMode mode, Snapshot s2)
+{
+	VsDelta    *delta = palloc0(sizeof(VsDelta));
+	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
+
+	delta->context = CurrentMemoryContext;
+	delta->mode = mode;
+	delta->s2 = s2;
+	delta->last = PG_UINT64_MAX;
+	delta->bucket_rows = 1;
+	delta->from_xmin = InvalidFullTransactionId;
+	callback->func = forget_active;
+	callback->arg = delta;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 	return delta;
 }
 
@@ -235,6 +266,14 @@ vs_delta_set_window(VsDelta *delta, uint64 first, uint64 last)
 	delta->first = first;
 	delta->last = last;
 	begin_execution(delta);
+}
+
+void
+vs_delta_set_bucket(VsDelta *delta, uint64 rows)
+{
+	Assert(rows > 0);
+
+	delta->bucket_rows = rows;
 }
 
 static void

@@ -70,6 +70,8 @@ struct VsDelta
 	Snapshot	s2;				/* the caller's */
 	const char *rebuild_reason; /* translated, or NULL */
 	bool		degraded;
+	bool		once;			/* whatever s2 sees, by the rules of a plain
+								 * scan */
 	bool		may_retract;
 	bool		deceived;		/* a row of weight -1 was found nevertheless */
 	VsFrontier *frontier;
@@ -82,6 +84,7 @@ struct VsDelta
 	/* window, and the order in which the leaves were first scanned */
 	uint64		first;
 	uint64		last;
+	uint64		bucket_rows;	/* rows in a bucket */
 	VsLeaf	  **order;
 	int			norder;
 

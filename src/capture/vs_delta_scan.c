@@ -12,7 +12,9 @@
  * A page is judged as a whole under its share lock, which only looks at tuple
  * headers and the commit log; then its tuples are handed on under a pin, as a
  * sequential scan does.  No hint bit is set: pages stay clean, and writers do
- * not pay for our reading.
+ * not pay for our reading.  (A delta that is read once is judged by the rules
+ * of a sequential scan, hint bits and predicate locks included: it takes the
+ * place of one.)
  *
  * What differs in a delta is not what constraints promise.  An update is -old
  * +new, with the same key; a row of weight -1 may be older than the
@@ -25,8 +27,10 @@
  * Leaves keep the order in which they were first scanned, each beginning where
  * the one before ended; within a leaf the order is that of blocks and line
  * pointers.  A verdict never changes while S2 is registered, so neither do the
- * ordinals.  To find a row again, the ordinal of every so many pages is kept,
- * and the place where the last scan stopped.
+ * ordinals.  So many rows at a time are a bucket; its number can be read as the
+ * system attribute VS_BUCKET_ATTNO, and the planner knows that rows come in the
+ * order of their buckets.  To find a row again, the ordinal of every so many
+ * pages is kept, and the place where the last scan stopped.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,11 +43,14 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
 #include "capture/vs_delta_internal.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/extensible.h"
+#include "nodes/makefuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
@@ -51,10 +58,12 @@
 #include "optimizer/plancat.h"
 #include "optimizer/restrictinfo.h"
 #include "storage/bufmgr.h"
+#include "storage/predicate.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/spccache.h"
+#include "vs_compat.h"
 
 #define SCAN_NAME			"Velostream Delta Scan"
 
@@ -64,11 +73,12 @@
 /* Progress is reported each time so many pages were read. */
 #define PROGRESS_PAGES		256
 
-/* A buffer heap tuple with a weight. */
+/* A buffer heap tuple with a weight, and the number of its bucket. */
 typedef struct DeltaSlot
 {
 	BufferHeapTupleTableSlot base;
 	int32		weight;
+	int64		bucket;
 } DeltaSlot;
 
 /* Reads the pages of a leaf in order, from any of them on. */
@@ -111,6 +121,7 @@ static void plan_relation_info(PlannerInfo *root, Oid relid, bool inhparent,
 							   RelOptInfo *rel);
 static void plan_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 						  RangeTblEntry *rte);
+static List *bucket_order(PlannerInfo *root, RelOptInfo *rel);
 static void cost_path(PlannerInfo *root, RelOptInfo *rel, CustomPath *path);
 static Plan *make_plan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path,
 					   List *tlist, List *clauses, List *custom_plans);
@@ -139,6 +150,7 @@ static void note_page(PageReader *reader, BlockNumber pageno);
 
 static void judge_page(PageReader *reader);
 static void take_all(PageReader *reader, Page page);
+static void judge_visible(PageReader *reader, Page page);
 static bool judge_changes(PageReader *reader, Page page);
 static void judge_inserts(PageReader *reader, Page page);
 static uint32 xid_seen(VsDelta *delta, TransactionId xid, VsXidVerdict *entry,
@@ -146,7 +158,7 @@ static uint32 xid_seen(VsDelta *delta, TransactionId xid, VsXidVerdict *entry,
 static uint32 frozen_xid_seen(VsDelta *delta, TransactionId xid);
 static uint32 moved_seen(PageReader *reader, HeapTupleHeader tup, OffsetNumber off);
 
-static Datum slot_getsysattr_weight(TupleTableSlot *slot, int attnum, bool *isnull);
+static Datum slot_get_delta_column(TupleTableSlot *slot, int attnum, bool *isnull);
 static void slot_copy(TupleTableSlot *dstslot, TupleTableSlot *srcslot);
 
 static get_relation_info_hook_type prev_relation_info_hook = NULL;
@@ -178,7 +190,7 @@ vs_delta_scan_init(void)
 {
 	delta_slot_ops = TTSOpsBufferHeapTuple;
 	delta_slot_ops.base_slot_size = sizeof(DeltaSlot);
-	delta_slot_ops.getsysattr = slot_getsysattr_weight;
+	delta_slot_ops.getsysattr = slot_get_delta_column;
 	delta_slot_ops.copyslot = slot_copy;
 
 	RegisterCustomScanMethods(&scan_methods);
@@ -241,6 +253,7 @@ plan_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 	path->path.pathtarget = rel->reltarget;
 	path->path.param_info = get_baserel_parampathinfo(root, rel, rel->lateral_relids);
 	path->path.parallel_safe = false;
+	path->path.pathkeys = bucket_order(root, rel);
 	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
 	path->methods = &path_methods;
 	cost_path(root, rel, path);
@@ -249,6 +262,19 @@ plan_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 	rel->partial_pathlist = NIL;
 	rel->pathlist = NIL;
 	add_path(rel, &path->path);
+}
+
+/*
+ * Rows come in the order of their buckets; NIL if nothing above the scan can
+ * make use of it.
+ */
+static List *
+bucket_order(PlannerInfo *root, RelOptInfo *rel)
+{
+	Expr	   *bucket = (Expr *) makeVar(rel->relid, VS_BUCKET_ATTNO, INT8OID, -1,
+										  InvalidOid, 0);
+
+	return vs_build_expression_pathkey(root, bucket, Int8LessOperator, rel->relids);
 }
 
 /* As cost_seqscan, of the pages and tuples set by plan_relation_info. */
@@ -460,6 +486,9 @@ next_row(ScanState *ss)
 	/* the rest about this row is known by its page; see next_rows */
 	delta->last_row = state->row;
 	delta->last_code = reader->rows[state->row - 1];
+	dslot->bucket = reader->leaf->base + reader->first + (state->row - 1);
+	if (delta->bucket_rows > 1)
+		dslot->bucket = (uint64) dslot->bucket / delta->bucket_rows;
 	if (dslot->weight > 0)
 		delta->counters.rows_in++;
 	else
@@ -629,6 +658,8 @@ reader_open(PageReader *reader, VsDelta *delta, VsLeaf *leaf, Relation rel)
 	reader->rel = rel;
 	reader->buffer = InvalidBuffer;
 	reader->prefetch_distance = 0;
+	if (delta->once)
+		PredicateLockRelation(rel, delta->s2);
 #ifdef USE_PREFETCH
 	if (leaf->blocks != NULL)
 		reader->prefetch_distance =
@@ -799,8 +830,10 @@ judge_page(PageReader *reader)
 	bool		unexpected = false;
 
 	LockBuffer(reader->buffer, BUFFER_LOCK_SHARE);
-	if (!XLogRecPtrIsInvalid(leaf->sweep_lsn) &&
-		BufferGetLSNAtomic(reader->buffer) < leaf->sweep_lsn)
+	if (delta->once)
+		judge_visible(reader, page);
+	else if (!XLogRecPtrIsInvalid(leaf->sweep_lsn) &&
+			 BufferGetLSNAtomic(reader->buffer) < leaf->sweep_lsn)
 		 /* untouched since S1 */ ;
 	else if (PageIsAllVisible(page) && leaf->frozen_seen &&
 			 leaf->mask == VS_SEEN_BOTH)
@@ -834,6 +867,39 @@ take_all(PageReader *reader, Page page)
 	for (OffsetNumber off = FirstOffsetNumber; off <= max; off++)
 	{
 		if (ItemIdIsNormal(PageGetItemId(page, off)))
+			reader->rows[n++] = off;
+	}
+	reader->nrows = n;
+}
+
+/* What a sequential scan finds; as heapgetpage. */
+static void
+judge_visible(PageReader *reader, Page page)
+{
+	Snapshot	snapshot = reader->delta->s2;
+	OffsetNumber max = PageGetMaxOffsetNumber(page);
+	bool		all = PageIsAllVisible(page) && !snapshot->takenDuringRecovery;
+	bool		serializable = CheckForSerializableConflictOutNeeded(reader->rel, snapshot);
+	HeapTupleData tuple;
+	int			n = 0;
+
+	vs_test_for_old_snapshot(snapshot, reader->rel, page);
+	tuple.t_tableOid = reader->leaf->relid;
+	for (OffsetNumber off = FirstOffsetNumber; off <= max; off++)
+	{
+		ItemId		lp = PageGetItemId(page, off);
+		bool		visible;
+
+		if (!ItemIdIsNormal(lp))
+			continue;
+		tuple.t_data = (HeapTupleHeader) PageGetItem(page, lp);
+		tuple.t_len = ItemIdGetLength(lp);
+		ItemPointerSet(&tuple.t_self, reader->block, off);
+		visible = all || HeapTupleSatisfiesVisibility(&tuple, snapshot, reader->buffer);
+		if (serializable)
+			HeapCheckForSerializableConflictOut(visible, reader->rel, &tuple,
+												reader->buffer, snapshot);
+		if (visible)
 			reader->rows[n++] = off;
 	}
 	reader->nrows = n;
@@ -1020,12 +1086,17 @@ moved_seen(PageReader *reader, HeapTupleHeader tup, OffsetNumber off)
 }
 
 static Datum
-slot_getsysattr_weight(TupleTableSlot *slot, int attnum, bool *isnull)
+slot_get_delta_column(TupleTableSlot *slot, int attnum, bool *isnull)
 {
 	if (attnum == VS_WEIGHT_ATTNO)
 	{
 		*isnull = false;
 		return Int32GetDatum(((DeltaSlot *) slot)->weight);
+	}
+	if (attnum == VS_BUCKET_ATTNO)
+	{
+		*isnull = false;
+		return Int64GetDatum(((DeltaSlot *) slot)->bucket);
 	}
 	return TTSOpsBufferHeapTuple.getsysattr(slot, attnum, isnull);
 }
@@ -1035,5 +1106,8 @@ slot_copy(TupleTableSlot *dstslot, TupleTableSlot *srcslot)
 {
 	TTSOpsBufferHeapTuple.copyslot(dstslot, srcslot);
 	if (srcslot->tts_ops == &delta_slot_ops)
+	{
 		((DeltaSlot *) dstslot)->weight = ((DeltaSlot *) srcslot)->weight;
+		((DeltaSlot *) dstslot)->bucket = ((DeltaSlot *) srcslot)->bucket;
+	}
 }

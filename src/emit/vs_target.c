@@ -22,6 +22,7 @@
 #include "commands/trigger.h"
 #include "emit/vs_target.h"
 #include "executor/executor.h"
+#include "functions/vs_window_funcs.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_relation.h"
@@ -38,9 +39,14 @@ static void open_executor(VsTarget *target, Snapshot snapshot);
 static void defer_no_trigger(TriggerDesc *triggers);
 static void prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locator);
 static void prepare_defaults(VsTarget *target);
+static void insert_into_memory(VsTarget *target);
+static void update_in_memory(VsTarget *target, ItemPointer tid);
 static void fill_user_columns(VsTarget *target, bool update);
 static bool row_matches(VsTarget *target, const Datum *values, const bool *nulls);
 static bool find_pane(VsTarget *target, const Datum *values, const bool *nulls);
+static void begin_in_memory(VsRangeScan *scan, bool panes, uint64 hash, const Datum *low,
+							const Datum *high);
+static bool next_in_memory(VsRangeScan *scan);
 static void add_bound(VsRangeScan *scan, AttrNumber column, StrategyNumber strategy, Datum bound);
 
 /* See vs_target.h.  Row triggers that need the old row forbid blind updates. */
@@ -53,6 +59,7 @@ vs_target_begin(Oid relid, int ncolumns, List *lookup, bool image,
 
 	target->rel = table_open(relid, RowExclusiveLock);
 	usage = RelationGetTargetPageUsage(target->rel, HEAP_DEFAULT_FILLFACTOR);
+	target->desc = RelationGetDescr(target->rel);
 	target->ncolumns = ncolumns;
 	if (RelationGetNumberOfAttributes(target->rel) < ncolumns)
 		elog(ERROR, "relation \"%s\" has fewer than %d columns",
@@ -72,6 +79,26 @@ vs_target_begin(Oid relid, int ncolumns, List *lookup, bool image,
 	target->blind_updates = RelationGetNumberOfAttributes(target->rel) == ncolumns &&
 		(target->relinfo->ri_TrigDesc == NULL ||
 		 !target->relinfo->ri_TrigDesc->trig_update_after_row);
+	return target;
+}
+
+/*
+ * The same without a table: rows go into memory, or nowhere if that is NULL.
+ * They are looked up by the hash of the columns "lookup" (NIL: there is one
+ * row at most).
+ */
+VsTarget *
+vs_target_begin_memory(VsMemory *memory, TupleDesc desc, List *lookup)
+{
+	VsTarget   *target = palloc0(sizeof(VsTarget));
+
+	target->memory = memory;
+	target->desc = desc;
+	target->ncolumns = desc->natts;
+	target->blind_updates = true;
+	target->slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	target->oldslot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	prepare_lookup(target, lookup, false, InvalidOid);
 	return target;
 }
 
@@ -125,7 +152,7 @@ defer_no_trigger(TriggerDesc *triggers)
 static void
 prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locator)
 {
-	TupleDesc	desc = RelationGetDescr(target->rel);
+	TupleDesc	desc = target->desc;
 	ListCell   *lc;
 	Oid		   *types;
 	Oid		   *collations;
@@ -183,40 +210,94 @@ prepare_defaults(VsTarget *target)
 void
 vs_target_end(VsTarget *target)
 {
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	AfterTriggerEndQuery(target->estate);
-	PopActiveSnapshot();
+	if (target->rel)
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		AfterTriggerEndQuery(target->estate);
+		PopActiveSnapshot();
 
-	if (target->locator)
-		index_close(target->locator, NoLock);
-	if (target->pane_index)
-		index_close(target->pane_index, NoLock);
-	if (target->window_index)
-		index_close(target->window_index, NoLock);
-	EvalPlanQualEnd(&target->epqstate);
-	ExecCloseIndices(target->relinfo);
-	ExecResetTupleTable(target->estate->es_tupleTable, false);
-	ExecCloseResultRelations(target->estate);
+		if (target->locator)
+			index_close(target->locator, NoLock);
+		if (target->pane_index)
+			index_close(target->pane_index, NoLock);
+		if (target->window_index)
+			index_close(target->window_index, NoLock);
+		EvalPlanQualEnd(&target->epqstate);
+		ExecCloseIndices(target->relinfo);
+		ExecResetTupleTable(target->estate->es_tupleTable, false);
+		ExecCloseResultRelations(target->estate);
+	}
 	ExecDropSingleTupleTableSlot(target->slot);
 	ExecDropSingleTupleTableSlot(target->oldslot);
-	table_close(target->rel, NoLock);
-	FreeExecutorState(target->estate);
+	if (target->rel)
+	{
+		table_close(target->rel, NoLock);
+		FreeExecutorState(target->estate);
+	}
 	pfree(target);
 }
 
 void
 vs_target_insert(VsTarget *target)
 {
+	if (target->rel == NULL)
+	{
+		insert_into_memory(target);
+		return;
+	}
 	ResetPerTupleExprContext(target->estate);
 	fill_user_columns(target, false);
 	ExecStoreVirtualTuple(target->slot);
 	ExecSimpleRelationInsert(target->relinfo, target->estate, target->slot);
 }
 
+/* The new row is made before the old one goes: it may have values of it. */
+static void
+insert_into_memory(VsTarget *target)
+{
+	TupleTableSlot *slot = target->slot;
+	uint64		hash = 0;
+	VsPlace		place = {0};
+
+	ExecStoreVirtualTuple(slot);
+	if (target->memory == NULL)
+		return;
+	for (int i = 0; i < target->nlookup; i++)
+		target->found_values[i] = slot_getattr(slot, target->lookup[i], &target->found_nulls[i]);
+	if (target->nlookup > 0)
+		hash = vs_hasher_hash(target->hasher, target->found_values, target->found_nulls);
+	if (target->window_attno != 0)
+	{
+		place.others = vs_target_hash_others(target, target->found_values, target->found_nulls);
+		place.time = vs_time_number(target->window_type,
+									slot->tts_values[target->window_attno - 1]);
+	}
+	vs_memory_insert(target->memory,
+					 vs_form_minimal_tuple(target->desc, slot->tts_values, slot->tts_isnull),
+					 hash, &place, &slot->tts_tid);
+}
+
+static void
+update_in_memory(VsTarget *target, ItemPointer tid)
+{
+	TupleTableSlot *slot = target->slot;
+	MinimalTuple tuple = vs_form_minimal_tuple(target->desc, slot->tts_values, slot->tts_isnull);
+
+	ExecStoreVirtualTuple(slot);
+	ExecClearTuple(target->oldslot);
+	slot->tts_tid = *tid;
+	vs_memory_update(target->memory, tid, tuple);
+}
+
 void
 vs_target_update(VsTarget *target, ItemPointer tid)
 {
+	if (target->rel == NULL)
+	{
+		update_in_memory(target, tid);
+		return;
+	}
 	ResetPerTupleExprContext(target->estate);
 	if (target->rel->rd_att->natts > target->ncolumns)
 		fill_user_columns(target, true);
@@ -230,6 +311,12 @@ vs_target_update(VsTarget *target, ItemPointer tid)
 void
 vs_target_delete(VsTarget *target, ItemPointer tid)
 {
+	if (target->rel == NULL)
+	{
+		ExecClearTuple(target->oldslot);
+		vs_memory_delete(target->memory, tid);
+		return;
+	}
 	ResetPerTupleExprContext(target->estate);
 	target->oldslot->tts_tid = *tid;
 	ExecSimpleRelationDelete(target->relinfo, target->estate, &target->epqstate,
@@ -280,7 +367,7 @@ vs_target_prune(VsTarget *target, ItemPointer tid)
 	BlockNumber block = ItemPointerGetBlockNumber(tid);
 	Buffer		buffer;
 
-	if (block == target->pruned)
+	if (block == target->pruned || target->rel == NULL)
 		return;
 	target->pruned = block;
 	ExecClearTuple(target->oldslot);	/* its pin would be in the way */
@@ -291,11 +378,24 @@ vs_target_prune(VsTarget *target, ItemPointer tid)
 	ReleaseBuffer(buffer);
 }
 
+/* Put a row of the memory, which keeps it, into oldslot; false if it is NULL. */
+static bool
+store_from_memory(VsTarget *target, MinimalTuple tuple, ItemPointer tid)
+{
+	if (tuple == NULL)
+		return false;
+	ExecStoreMinimalTuple(tuple, target->oldslot, false);
+	target->oldslot->tts_tid = *tid;
+	return true;
+}
+
 bool
 vs_target_fetch(VsTarget *target, ItemPointer tid)
 {
 	if (!ItemPointerIsValid(tid))
 		return false;
+	if (target->rel == NULL)
+		return store_from_memory(target, vs_memory_fetch(target->memory, tid), tid);
 	vs_target_prune(target, tid);
 	return table_tuple_fetch_row_version(target->rel, tid, SnapshotSelf, target->oldslot);
 }
@@ -311,7 +411,16 @@ vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *n
 
 	if (target->pane_index)
 		return find_pane(target, values, nulls);
-	if (target->locator)
+	if (target->rel == NULL)
+	{
+		ItemPointerData tid;
+
+		ItemPointerSetInvalid(&tid);
+		while (!found && target->memory != NULL &&
+			   store_from_memory(target, vs_memory_next(target->memory, hash, &tid), &tid))
+			found = target->nlookup == 0 || row_matches(target, values, nulls);
+	}
+	else if (target->locator)
 	{
 		IndexScanDesc scan;
 		ScanKeyData key;
@@ -346,7 +455,7 @@ vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *n
 void
 vs_target_use_windows(VsTarget *target, AttrNumber window, Oid pane_index, Oid window_index)
 {
-	TupleDesc	desc = RelationGetDescr(target->rel);
+	TupleDesc	desc = target->desc;
 	Oid		   *types = palloc(sizeof(Oid) * target->nlookup);
 	Oid		   *collations = palloc(sizeof(Oid) * target->nlookup);
 	int			n = 0;
@@ -427,6 +536,13 @@ struct VsRangeScan
 	ScanDirection direction;
 	ScanKeyData keys[3];
 	int			nkeys;
+
+	/* in memory */
+	bool		panes;
+	uint64		hash;
+	int64		low;
+	int64		high;			/* exclusive */
+	VsPlace		place;			/* of the row that was delivered last */
 };
 
 /* See vs_target.h. */
@@ -439,6 +555,11 @@ vs_range_begin(VsTarget *target, bool panes, uint64 hash, const Datum *low, cons
 
 	scan->target = target;
 	scan->direction = direction;
+	if (target->rel == NULL)
+	{
+		begin_in_memory(scan, panes, hash, low, high);
+		return scan;
+	}
 	if (column == 2)
 		ScanKeyInit(&scan->keys[scan->nkeys++], 1, BTEqualStrategyNumber, F_INT8EQ,
 					Int64GetDatum((int64) hash));
@@ -450,6 +571,36 @@ vs_range_begin(VsTarget *target, bool panes, uint64 hash, const Datum *low, cons
 							  SnapshotSelf, scan->nkeys);
 	index_rescan(scan->scan, scan->keys, scan->nkeys, NULL, 0);
 	return scan;
+}
+
+/* Stand before the first row that is within the bounds. */
+static void
+begin_in_memory(VsRangeScan *scan, bool panes, uint64 hash, const Datum *low, const Datum *high)
+{
+	Oid			type = scan->target->window_type;
+	bool		forward = ScanDirectionIsForward(scan->direction);
+
+	scan->panes = panes;
+	scan->hash = panes ? hash : 0;
+	scan->low = low ? vs_time_number(type, *low) : PG_INT64_MIN;
+	scan->high = high ? vs_time_number(type, *high) : PG_INT64_MAX;
+	scan->place.others = scan->hash;
+	scan->place.time = forward ? scan->low : scan->high;
+	scan->place.row = -1;
+}
+
+static bool
+next_in_memory(VsRangeScan *scan)
+{
+	VsTarget   *target = scan->target;
+	bool		forward = ScanDirectionIsForward(scan->direction);
+	ItemPointerData tid;
+	MinimalTuple tuple = vs_memory_step(target->memory, scan->panes, forward, &scan->place, &tid);
+
+	if (tuple == NULL || scan->place.others != scan->hash ||
+		(forward ? scan->place.time >= scan->high : scan->place.time < scan->low))
+		return false;
+	return store_from_memory(target, tuple, &tid);
 }
 
 /* Event times are of types whose default operator family compares them with themselves. */
@@ -467,13 +618,16 @@ bool
 vs_range_next(VsRangeScan *scan)
 {
 	CHECK_FOR_INTERRUPTS();
+	if (scan->target->rel == NULL)
+		return next_in_memory(scan);
 	return index_getnext_slot(scan->scan, scan->direction, scan->target->oldslot);
 }
 
 void
 vs_range_end(VsRangeScan *scan)
 {
-	index_endscan(scan->scan);
+	if (scan->scan)
+		index_endscan(scan->scan);
 	pfree(scan);
 }
 
@@ -491,7 +645,7 @@ bool
 vs_target_unchanged(VsTarget *target)
 {
 	slot_getsomeattrs(target->oldslot, target->ncolumns);
-	return vs_same_row(RelationGetDescr(target->rel), target->ncolumns,
+	return vs_same_row(target->desc, target->ncolumns,
 					   target->slot->tts_values, target->slot->tts_isnull,
 					   target->oldslot->tts_values, target->oldslot->tts_isnull);
 }

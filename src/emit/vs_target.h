@@ -8,6 +8,9 @@
  * and publications of the table work.  Rows are found by TID, or through the
  * locator: an index on the hash of some of the columns.
  *
+ * For a query that is run once there is no table: its rows are kept in memory
+ * (vs_memory.h), or nowhere, if nobody will ask for them again.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef VS_TARGET_H
@@ -15,13 +18,16 @@
 
 #include "postgres.h"
 
+#include "emit/vs_memory.h"
 #include "executor/executor.h"
 #include "state/vs_hash.h"
 #include "utils/relcache.h"
 
 typedef struct VsTarget
 {
-	Relation	rel;
+	Relation	rel;			/* NULL: there is no table */
+	VsMemory   *memory;			/* its rows then, or NULL */
+	TupleDesc	desc;
 	EState	   *estate;
 	ResultRelInfo *relinfo;
 	EPQState	epqstate;
@@ -67,6 +73,7 @@ typedef struct VsTarget
  */
 extern VsTarget *vs_target_begin(Oid relid, int ncolumns, List *lookup, bool image,
 								 Oid locator, Snapshot snapshot);
+extern VsTarget *vs_target_begin_memory(VsMemory *memory, TupleDesc desc, List *lookup);
 extern void vs_target_end(VsTarget *target);	/* fires AFTER triggers */
 
 /* Write target->slot (insert, update), which then knows its TID. */

@@ -116,7 +116,8 @@ static char *describe_call(MutableCall *call);
 static int	clause_location(CheckState *check, const char *clause);
 static List *ungrouped_vars(Query *query);
 static void add_dependent_keys(Query *query);
-static void show_keys(Query *query);
+static Query *normalize(Query *query, bool tell);
+static void show_keys(Query *query, bool tell);
 static char *key_name(Query *query, Node *expr, int number);
 
 /* ----------
@@ -949,6 +950,18 @@ clause_location(CheckState *check, const char *clause)
 Query *
 vs_query_normalize(Query *query, VsKind kind, VsSourceMode mode)
 {
+	return normalize(query, true);
+}
+
+Query *
+vs_query_normalize_once(Query *query)
+{
+	return normalize(query, false);
+}
+
+static Query *
+normalize(Query *query, bool tell)
+{
 	query = copyObject(query);
 
 	/* over groups with all their keys, or over a single row, it does nothing */
@@ -959,7 +972,7 @@ vs_query_normalize(Query *query, VsKind kind, VsSourceMode mode)
 	if (query->groupClause != NIL)
 	{
 		add_dependent_keys(query);
-		show_keys(query);
+		show_keys(query, tell);
 	}
 	return query;
 }
@@ -1020,9 +1033,9 @@ add_dependent_keys(Query *query)
 	query->constraintDeps = NIL;
 }
 
-/* Give every group key a column of the output, and tell the user which. */
+/* Give every group key a column of the output, and perhaps tell the user which. */
 static void
-show_keys(Query *query)
+show_keys(Query *query, bool tell)
 {
 	ListCell   *lc;
 	int			number = 0;
@@ -1036,6 +1049,8 @@ show_keys(Query *query)
 			continue;
 		tle->resname = key_name(query, (Node *) tle->expr, number);
 		tle->resjunk = false;
+		if (!tell)
+			continue;
 		ereport(NOTICE,
 				(errmsg("column \"%s\" is added to the output", tle->resname),
 				 errdetail("It is a GROUP BY expression that is not selected; the output needs all of them to identify its rows.")));

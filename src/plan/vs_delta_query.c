@@ -30,6 +30,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
+#include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "optimizer/tlist.h"
@@ -50,10 +51,12 @@
 
 static Query *groups_query(VsPlan *plan, bool change);
 static Query *admit_query(VsPlan *plan, Query *query);
+static Query *bucket_query(VsPlan *plan, bool several);
 static Query *rows_query(VsPlan *plan, bool change);
 static void leave_out_dead(Query *query);
 static Query *recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys);
 static Expr *add_weight(Query *query);
+static Expr *add_delta_column(Query *query, AttrNumber attno, Oid type);
 static List *add_partial(List *tlist, Aggref *aggref, Expr *weight, int sign);
 static bool cannot_be_null(VsPlan *plan, VsAgg *agg);
 static List *add_zero(List *tlist);
@@ -91,6 +94,31 @@ vs_plan_change(VsPlan *plan)
 		plan->change_plan = plan_over_delta(plan, query, true);
 	}
 	return plan->change_plan;
+}
+
+/*
+ * The plan for the same delta, bucket by bucket.  It must not hash: it is made
+ * for as many groups as there are rows, and what has the order of the buckets
+ * already needs no memory.
+ */
+PlannedStmt *
+vs_plan_buckets(VsPlan *plan, bool several)
+{
+	bool		hashagg = enable_hashagg;
+
+	if (plan->bucket_plans[several] != NULL)
+		return plan->bucket_plans[several];
+	PG_TRY();
+	{
+		enable_hashagg = false;
+		plan->bucket_plans[several] = plan_over_delta(plan, bucket_query(plan, several), false);
+	}
+	PG_FINALLY();
+	{
+		enable_hashagg = hashagg;
+	}
+	PG_END_TRY();
+	return plan->bucket_plans[several];
 }
 
 /*
@@ -206,6 +234,41 @@ groups_query(VsPlan *plan, bool change)
 	if (plan->nkeys > 0)
 		tlist = sort_by_hash(plan, query, tlist);
 	query->targetList = tlist;
+	return query;
+}
+
+/*
+ * The groups of each bucket, in the order of the buckets.  A bucket of one row
+ * is one group, whatever its keys.
+ */
+static Query *
+bucket_query(VsPlan *plan, bool several)
+{
+	Query	   *query = groups_query(plan, false);
+	int			position = plan->nkeys + plan->delta_column[plan->naggs];
+	SortGroupClause *clause = makeNode(SortGroupClause);
+	TargetEntry *tle;
+	ListCell   *lc;
+
+	tle = makeTargetEntry(add_delta_column(query, VS_BUCKET_ATTNO, INT8OID),
+						  position + 1, NULL, false);
+	get_sort_group_operators(INT8OID, true, true, false,
+							 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
+	clause->tleSortGroupRef = assignSortGroupRef(tle, query->targetList);
+	for_each_from(lc, query->targetList, position)
+		lfirst_node(TargetEntry, lc)->resno++;	/* the hash */
+	query->targetList = list_insert_nth(query->targetList, position, tle);
+	query->sortClause = list_make1(clause);
+	if (!several)
+		query->groupClause = NIL;
+
+	/* a single key that is a primary key would take the bucket's place */
+	for (int i = 0; i < plan->nkeys && plan->source_has_key; i++)
+	{
+		tle = list_nth_node(TargetEntry, query->targetList, i);
+		tle->expr = hide_column(tle->expr);
+	}
+	query->groupClause = lcons(copyObject(clause), query->groupClause);
 	return query;
 }
 
@@ -476,26 +539,33 @@ leave_out_dead(Query *query)
 			(Node *) make_and_qual((Node *) qual, where) : (Node *) qual;
 }
 
-/*
- * The weight of a row of the query's source, as an expression of that query's
- * level.  Views in between hand it up as one more column.
- */
+/* The weight of a row of the query's source, as an expression of that query's level. */
 static Expr *
 add_weight(Query *query)
+{
+	return add_delta_column(query, VS_WEIGHT_ATTNO, INT4OID);
+}
+
+/*
+ * What a delta scan tells of a row by a system attribute, as an expression of
+ * that query's level.  Views in between hand it up as one more column.
+ */
+static Expr *
+add_delta_column(Query *query, AttrNumber attno, Oid type)
 {
 	Index		rtindex;
 	RangeTblEntry *rte = vs_query_source_rte(query, &rtindex);
 	TargetEntry *tle;
 
 	if (rte->rtekind == RTE_RELATION)
-		return (Expr *) makeVar(rtindex, VS_WEIGHT_ATTNO, INT4OID, -1, InvalidOid, 0);
+		return (Expr *) makeVar(rtindex, attno, type, -1, InvalidOid, 0);
 
-	tle = makeTargetEntry(add_weight(rte->subquery),
+	tle = makeTargetEntry(add_delta_column(rte->subquery, attno, type),
 						  list_length(rte->subquery->targetList) + 1,
-						  pstrdup("velostream_weight"), false);
+						  pstrdup("velostream_delta"), false);
 	rte->subquery->targetList = lappend(rte->subquery->targetList, tle);
 	rte->eref->colnames = lappend(rte->eref->colnames, makeString(pstrdup(tle->resname)));
-	return (Expr *) makeVar(rtindex, tle->resno, INT4OID, -1, InvalidOid, 0);
+	return (Expr *) makeVar(rtindex, tle->resno, type, -1, InvalidOid, 0);
 }
 
 /* Plan a query so that it reads the delta; the result is in the plan's context. */

@@ -60,7 +60,9 @@ static int	nmissed = 0;		/* more than MAX_MISSED: anything may have
 static Oid	missed[MAX_MISSED];
 
 static VsPlan *make_watched(const VsQueryEntry *query);
-static void read_query(VsPlan *plan);
+static VsPlan *make_plan(Query *query, const VsQueryEntry *entry, MemoryContext parent);
+static Query *read_query(VsPlan *plan);
+static void rewrite_query(VsPlan *plan, Query *query);
 static Query *source_query(Query *query);
 static void find_leaves(VsPlan *plan);
 static void add_virtual_columns(VsPlan *plan);
@@ -286,6 +288,27 @@ vs_plan_init(void)
 VsPlan *
 vs_plan_make(const VsQueryEntry *entry, MemoryContext parent)
 {
+	return make_plan(NULL, entry, parent);
+}
+
+/*
+ * The same for a query that has no relations of its own.  Its groups are kept
+ * in memory, where finding a row costs less than finding out whether it is
+ * needed.
+ */
+VsPlan *
+vs_plan_make_once(Query *query, const VsQueryEntry *entry, MemoryContext parent)
+{
+	VsPlan	   *plan = make_plan(query, entry, parent);
+
+	plan->state_sparse = false;
+	return plan;
+}
+
+/* query: NULL, or what would be read from the view. */
+static VsPlan *
+make_plan(Query *query, const VsQueryEntry *entry, MemoryContext parent)
+{
 	MemoryContext work;
 	MemoryContext old;
 	VsPlan	   *plan;
@@ -298,7 +321,7 @@ vs_plan_make(const VsQueryEntry *entry, MemoryContext parent)
 	plan->entry = *entry;
 	plan->valid = true;
 
-	read_query(plan);
+	rewrite_query(plan, query ? copyObject(query) : read_query(plan));
 	find_leaves(plan);
 	choose_strategy(plan);
 	if (plan->strategy == VS_STRATEGY_GROUPS)
@@ -347,19 +370,27 @@ hash_node(const void *node)
 	return hash;
 }
 
-/* Take the definition from the view, expand views and row security in it. */
-static void
+/* Take the definition from the view. */
+static Query *
 read_query(VsPlan *plan)
 {
 	Query	   *query = vs_registry_query(plan->entry.view);
-	List	   *rewritten;
-	ListCell   *lc;
 
 	/* the planner and the rewriter want locks on what the query names */
 	AcquireRewriteLocks(query, true, false);
 
 	/* a view in it may have been replaced by what would have been refused */
 	vs_query_check(copyObject(query), plan->entry.kind, plan->entry.mode, &plan->entry.time, NULL);
+	return query;
+}
+
+/* Expand views and row security in the query, which is locked. */
+static void
+rewrite_query(VsPlan *plan, Query *query)
+{
+	List	   *rewritten;
+	ListCell   *lc;
+
 	rewritten = QueryRewrite(query);
 	if (list_length(rewritten) != 1)
 		elog(ERROR, "rewriting the query of relation %u gave %d queries",
@@ -448,7 +479,8 @@ find_leaves(VsPlan *plan)
 	Oid			constraint;
 
 	plan->source = rte->relid;
-	check_cycle(plan);
+	if (OidIsValid(plan->entry.output))
+		check_cycle(plan);
 	plan->source_has_key =
 		get_primary_key_attnos(rte->relid, true, &constraint) != NULL;
 	if (rte->inh)

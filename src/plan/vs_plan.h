@@ -148,6 +148,11 @@ typedef struct VsPlan
 	 */
 	PlannedStmt *insert_plan;
 	PlannedStmt *change_plan;
+	PlannedStmt *bucket_plans[2];	/* as insert_plan, but each bucket of the
+									 * delta for itself, one after the other:
+									 * its number comes behind the partial
+									 * values.  By "several": has a bucket
+									 * more rows than one? */
 	double		planned_groups[2];	/* groups that the planner expected, by
 									 * "change" */
 	List	   *recompute_plans;	/* VsRecomputePlan */
@@ -176,6 +181,9 @@ extern void vs_query_check(Query *query, VsKind kind, VsSourceMode mode,
  */
 extern Query *vs_query_normalize(Query *query, VsKind kind, VsSourceMode mode);
 
+/* The same for a query that has no output: no NOTICE. */
+extern Query *vs_query_normalize_once(Query *query);
+
 /*
  * The plan of a query, from this process's cache or made anew; leaves are
  * locked.  With nowait, NULL if one of them cannot be locked at once.
@@ -188,6 +196,9 @@ extern void vs_plan_forget(Oid output);
  * and the ColumnDefs of the state table it needs, NIL if none.
  */
 extern VsPlan *vs_plan_make(const VsQueryEntry *entry, MemoryContext parent);
+
+/* For a query that is run once: it is in normal form, entry has no relations. */
+extern VsPlan *vs_plan_make_once(Query *query, const VsQueryEntry *entry, MemoryContext parent);
 
 /* An error if output and state that velostream.query names do not fit the plan. */
 extern void vs_plan_check_tables(VsPlan *plan);
@@ -205,6 +216,7 @@ extern AttrNumber vs_plan_window_column(VsPlan *plan);	/* 0: none is needed */
 extern Agg *vs_plan_agg(PlannedStmt *stmt);
 extern PlannedStmt *vs_plan_insert(VsPlan *plan);
 extern PlannedStmt *vs_plan_change(VsPlan *plan);
+extern PlannedStmt *vs_plan_buckets(VsPlan *plan, bool several);
 extern PlannedStmt *vs_plan_recompute(VsPlan *plan, Bitmapset *null_keys, double nkeys);
 extern const char *vs_strategy_name(VsStrategy strategy);
 extern void vs_plan_init(void); /* invalidation callbacks */

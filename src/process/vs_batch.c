@@ -44,6 +44,12 @@
  */
 #define IDLE_ADVANCE_US	INT64CONST(500000)
 
+/*
+ * Batches of so many rows or more are run one by one: then to start the
+ * executor for each costs less than to sort the rows of each by their keys.
+ */
+#define MAX_BUCKET_ROWS	1000
+
 /* Does this process run a batch? */
 static bool running = false;
 
@@ -61,12 +67,40 @@ static bool must_write_frontier(VsBatch *batch);
 static void open_window_indexes(VsBatch *batch, List *keys, Oid *panes, Oid *windows);
 static void write_frontier(VsBatch *batch, instr_time start);
 static void ignore_row(VsRun *run, TupleTableSlot *slot);
+static void execute_buckets(VsBatch *batch, uint64 rows);
+static void merge_in_bucket(VsRun *run, TupleTableSlot *slot);
+static void begin_in_memory(VsRun *run);
 static PlannedStmt *delta_plan(VsBatch *batch);
 
 bool
 vs_batch_running(void)
 {
 	return running;
+}
+
+/* One inside another would read the same delta again: there is one active delta only. */
+static void
+refuse_nested(void)
+{
+	if (running)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot run a batch of a continuous query inside another one"),
+				 errhint("Triggers on an output, and functions that a query calls, must not call velostream.process() or velostream.query().")));
+}
+
+/* From here to vs_batch_leave, also in an error, this process runs a batch. */
+void
+vs_batch_enter(void)
+{
+	refuse_nested();
+	running = true;
+}
+
+void
+vs_batch_leave(void)
+{
+	running = false;
 }
 
 /* See vs_process.h.  The locks are those of all batches, in this order: output, query. */
@@ -76,13 +110,7 @@ vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
 	VsBatch		batch = {0};
 	VsQueryEntry entry;
 
-	/* it would read the same delta again, and there is one active delta only */
-	if (running)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("cannot run a batch of a continuous query inside another one"),
-				 errhint("A trigger on an output must not call velostream.process().")));
-
+	refuse_nested();
 	memset(result, 0, sizeof(VsBatchResult));
 	batch.outputid = output;
 	batch.options = options;
@@ -140,15 +168,7 @@ run_as_owner(VsBatch *batch, const VsQueryEntry *entry, VsBatchResult *result)
 	VsDeltaCounters counters;
 
 	vs_run_as_begin(&before, entry->owner);
-
-	/*
-	 * compiling costs more than a batch; and a delta plan must not be split
-	 * again
-	 */
-	set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
-					  GUC_ACTION_SAVE, true, 0, false);
-	set_config_option("enable_partitionwise_aggregate", "off", PGC_USERSET, PGC_S_SESSION,
-					  GUC_ACTION_SAVE, true, 0, false);
+	vs_batch_fix_settings();
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "velostream batch",
 									ALLOCSET_DEFAULT_SIZES);
@@ -176,6 +196,19 @@ run_as_owner(VsBatch *batch, const VsQueryEntry *entry, VsBatchResult *result)
 	MemoryContextDelete(context);
 
 	vs_run_as_end(&before);
+}
+
+/*
+ * In this GUC nest level: compiling costs more than a batch; and a delta plan
+ * must not be split again.
+ */
+void
+vs_batch_fix_settings(void)
+{
+	set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
+					  GUC_ACTION_SAVE, true, 0, false);
+	set_config_option("enable_partitionwise_aggregate", "off", PGC_USERSET, PGC_S_SESSION,
+					  GUC_ACTION_SAVE, true, 0, false);
 }
 
 /*
@@ -239,19 +272,8 @@ run_batch(VsBatch *batch)
 			batch->plan->entry.mode == VS_SOURCE_CHANGES && !batch->fresh;
 		if (batch->plan->entry.on_error == VS_ON_ERROR_DEAD_LETTER)
 			vs_execute_isolating(batch);
-		else if (batch->options->batch_rows > 0 && !(batch->change && batch->plan->recompute))
-		{
-			uint64		first = 0;
-
-			do
-			{
-				vs_execute_window(batch, first, first + batch->options->batch_rows);
-				vs_clock_step(batch);
-				first += batch->options->batch_rows;
-			} while (!vs_delta_exhausted(batch->delta));
-		}
 		else
-			vs_execute_window(batch, 0, PG_UINT64_MAX);
+			vs_execute_delta(batch);
 	}
 	vs_clock_step(batch);
 
@@ -446,6 +468,79 @@ write_frontier(VsBatch *batch, instr_time start)
  */
 
 /*
+ * Process the whole delta, options->batch_rows at a time: each so many rows
+ * are merged and emitted by themselves.  Where rows do not meet, as no two have
+ * to do with one another, that is so in any case.  Where groups are computed
+ * again from the source, it is done once.
+ */
+void
+vs_execute_delta(VsBatch *batch)
+{
+	uint64		rows = batch->options->batch_rows;
+	uint64		first = 0;
+
+	if (rows == 0 || (batch->change && batch->plan->recompute) ||
+		(!batch->change && batch->plan->strategy != VS_STRATEGY_GROUPS))
+		vs_execute_window(batch, 0, PG_UINT64_MAX);
+	else if (!batch->change && rows < MAX_BUCKET_ROWS && !batch->plan->timed && !batch->plan->panes)
+		execute_buckets(batch, rows);
+	else
+	{
+		do
+		{
+			vs_execute_window(batch, first, first + rows);
+			vs_clock_step(batch);
+			first += rows;
+		} while (!vs_delta_exhausted(batch->delta));
+	}
+}
+
+/* Merge so many rows at a time, all of them in one execution of a plan. */
+static void
+execute_buckets(VsBatch *batch, uint64 rows)
+{
+	VsPlan	   *plan = batch->plan;
+	PlannedStmt *stmt = vs_plan_buckets(plan, rows > 1);
+	VsRun	   *run;
+	bool		none;
+
+	vs_delta_set_window(batch->delta, 0, PG_UINT64_MAX);
+	vs_delta_set_bucket(batch->delta, rows);
+	batch->fresh = false;
+	run = vs_run_begin(batch);
+	run->bucket = -1;
+	vs_clock_attach(batch);
+	vs_groups_begin(run);
+	vs_run_plan(run, stmt, NULL, merge_in_bucket);
+	vs_wait_point("after-merge");
+	vs_groups_finish(run);
+	vs_clock_attach(NULL);
+	none = run->bucket < 0;
+	vs_run_end(run);
+
+	/* the one group of a query without GROUP BY is there even without a row */
+	if (none && plan->single_group)
+		vs_execute_window(batch, 0, 0);
+}
+
+/* A row of the bucket plan. */
+static void
+merge_in_bucket(VsRun *run, TupleTableSlot *slot)
+{
+	VsPlan	   *plan = run->plan;
+	bool		null;
+	int64		bucket = DatumGetInt64(slot_getattr(slot, plan->nkeys +
+													plan->delta_column[plan->naggs] + 1,
+													&null));
+
+	/* a command cannot update a row that it has written itself */
+	if (bucket != run->bucket && run->bucket >= 0 && run->batch->shared != NULL)
+		CommandCounterIncrement();
+	run->bucket = bucket;
+	vs_groups_merge(run, slot);
+}
+
+/*
  * Process the rows [first, last) of the delta and write what follows from
  * them; the effects are visible to a later call in the same transaction.
  */
@@ -538,6 +633,12 @@ vs_run_begin(VsBatch *batch)
 	run->context = context;
 	run->rowcxt = AllocSetContextCreate(context, "velostream row", ALLOCSET_DEFAULT_SIZES);
 
+	if (batch->shared == NULL)
+	{
+		begin_in_memory(run);
+		MemoryContextSwitchTo(old);
+		return run;
+	}
 	if (lookup != NIL)
 		locator = vs_registry_locator(batch->outputid, lookup, image, true);
 	run->output = vs_target_begin(batch->outputid, plan->ncolumns + (stream ? 3 : 0),
@@ -559,6 +660,27 @@ vs_run_begin(VsBatch *batch)
 						 run->state ? run->state->rel->rd_node : none);
 	MemoryContextSwitchTo(old);
 	return run;
+}
+
+/* A query that is run once writes to memory. */
+static void
+begin_in_memory(VsRun *run)
+{
+	VsPlan	   *plan = run->plan;
+	List	   *lookup = NIL;
+
+	for (int i = 0; i < plan->nkeys; i++)
+		lookup = lappend_int(lookup, plan->keys[i].output_attno);
+	run->output = vs_target_begin_memory(run->batch->output_rows,
+										 ExecTypeFromTL(plan->query->targetList), lookup);
+	if (vs_plan_state_columns(plan) == NIL)
+		return;
+	lookup = NIL;
+	for (int i = 1; i <= plan->nkeys; i++)
+		lookup = lappend_int(lookup, i);
+	run->state = vs_target_begin_memory(run->batch->state_rows, plan->groupdesc, lookup);
+	if (vs_plan_window_column(plan) != 0)
+		vs_target_use_windows(run->state, vs_plan_window_column(plan), InvalidOid, InvalidOid);
 }
 
 void

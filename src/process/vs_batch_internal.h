@@ -55,6 +55,10 @@ extern VsRun *vs_run_begin(VsBatch *batch);
 extern void vs_run_end(VsRun *run);
 extern void vs_execute_window(VsBatch *batch, uint64 first, uint64 last);
 extern void vs_probe_window(VsBatch *batch, uint64 first, uint64 last);
+extern void vs_execute_delta(VsBatch *batch);	/* as options->batch_rows says */
+extern void vs_batch_enter(void);
+extern void vs_batch_leave(void);
+extern void vs_batch_fix_settings(void);
 
 /* vs_process_sql.c */
 extern Datum vs_slot_to_jsonb(TupleTableSlot *slot);

@@ -269,6 +269,11 @@ turn_away(VsBatch *batch, int sqlstate, const char *message)
 	int			weight;
 	TupleTableSlot *slot;
 
+	if (batch->shared == NULL)
+	{
+		batch->dead++;			/* vs_query.c tells */
+		return;
+	}
 	vs_delta_last_row(batch->delta, &relid, &tid, &xmin, &weight, &slot);
 	if (slot == NULL || weight < 0)
 		return;

@@ -107,7 +107,7 @@ vs_close_windows(VsBatch *batch, TimestampTz from, TimestampTz to)
 {
 	VsRun	   *run;
 
-	if (!OidIsValid(batch->plan->entry.state))
+	if (vs_plan_state_columns(batch->plan) == NIL)
 		return;
 	CommandCounterIncrement();
 	run = vs_run_begin(batch);

@@ -201,6 +201,8 @@ load_from_cache(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *
 {
 	VsGroup		cached;
 
+	if (run->batch->shared == NULL)
+		return false;
 	for (int n = 0; vs_cache_get(run->batch->shared, group->hash, n, &cached); n++)
 	{
 		HeapTupleData tuple;
@@ -495,6 +497,8 @@ write_group(VsRun *run, VsMergeGroup *group)
 		write_state_row(run, group);
 	}
 
+	if (run->batch->shared == NULL)
+		return;
 	if (run->batch->fresh && vs_window_is_past(run, group->values))
 		return;					/* it would only take room from others */
 	cached.hash = group->hash;

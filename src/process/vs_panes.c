@@ -939,7 +939,7 @@ emit_window(VsRun *run, Datum window, const States *before, const States *now)
 	/* a rebuild finds rows of old */
 	if (run->batch->kept)
 		was = find_window_row(run, window);
-	else if (was && is && vs_same_row(RelationGetDescr(run->output->rel), run->plan->ncolumns,
+	else if (was && is && vs_same_row(run->output->desc, run->plan->ncolumns,
 									  row, nulls, old_row, old_nulls))
 		is = was = false;
 	else if (was && table && !find_window_row(run, window))

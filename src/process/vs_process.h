@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "executor/tuptable.h"
+#include "nodes/parsenodes.h"
 #include "velostream.h"
 
 /* Called for every emitted change; slot has the output's columns (the new row; for a delete, the old one). */
@@ -43,6 +44,23 @@ typedef struct VsBatchResult
  * after on_error = dead_letter had its say.
  */
 extern void vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result);
+
+/*
+ * Run a query once, over the rows that the active snapshot sees, in the order
+ * of the delta scan, and hand every row that it emits to options->emit: the
+ * columns of its select list come first in the slot, and group keys that are
+ * not in it behind them.  query is as parse analysis left it, and not changed;
+ * source is the text that its positions refer to, or NULL.  options->batch_rows
+ * as for process(); 0: each group is emitted once, at the end.  A group that
+ * HAVING turns away after it was emitted comes as 'd'.  With EMIT FINAL a
+ * window is emitted when the rows let the watermark pass its end; rows that no
+ * window takes are counted in a NOTICE.
+ *
+ * It runs as the caller, in the caller's session; nothing is written, nothing
+ * remains.
+ */
+extern void vs_query_run(Query *query, const char *source, const VsTimeOptions *time,
+						 const VsBatchOptions *options);
 extern bool vs_release_horizon(void);	/* up to the oldest frontier; false:
 										 * another time */
 extern void vs_release_before_batch(void);	/* the same in a user's session,

@@ -42,7 +42,8 @@ typedef struct VsBatch
 	Oid			outputid;
 	const VsBatchOptions *options;
 	MemoryContext context;		/* of this batch */
-	VsContext  *shared;			/* the query's shared context */
+	VsContext  *shared;			/* the query's shared context; NULL: it is run
+								 * once, see vs_query.c */
 	VsPlan	   *plan;
 	VsFrontierRow row;			/* as read; then as it will be written */
 	Snapshot	snapshot;		/* S2 */
@@ -63,6 +64,13 @@ typedef struct VsBatch
 	 */
 	uint8	   *kept;
 	BlockNumber kept_blocks;
+
+	/*
+	 * of a query that is run once: what its output and state would hold, or
+	 * NULL
+	 */
+	VsMemory   *output_rows;
+	VsMemory   *state_rows;
 } VsBatch;
 
 /* Keys of groups to compute again, with NULLs in the same columns. */
@@ -88,6 +96,7 @@ typedef struct VsRun
 	VsAggContext *aggs;
 	ExprContext *econtext;
 	TupleTableSlot *finalslot;	/* keys and final values */
+	int64		bucket;			/* that is being merged; -1: none yet */
 	ProjectionInfo *projection; /* output row from finalslot */
 	ExprState  *having;
 	List	   *touched;		/* of VsTouched */

@@ -63,6 +63,16 @@ for my $call (q{wait('totals')}, q{process('totals')}, q{pause('totals')}, q{reb
 	my ($rc, $out, $err) = $standby->psql('postgres', "SELECT velostream.$call");
 	like($err, qr/cannot execute .* (during recovery|in a read-only transaction)/, "$call on the standby");
 }
+for my $rows (0, 1, 7)
+{
+	is($standby->safe_psql('postgres', <<"END"), '0|10', "query() works there, $rows rows at a time");
+WITH e AS MATERIALIZED (SELECT * FROM ROWS FROM (velostream.query(
+		'SELECT g, count(*), sum(v), stddev(v) FROM src GROUP BY g', $rows) AS (g int, n bigint, s bigint, d numeric)) WITH ORDINALITY),
+	o AS (SELECT DISTINCT ON (g) g, n, s, d FROM e ORDER BY g, ordinality DESC),
+	p AS (SELECT g, count(*), sum(v), stddev(v) FROM src GROUP BY g)
+SELECT count(*), (SELECT count(*) FROM p) FROM ((TABLE o EXCEPT ALL TABLE p) UNION ALL (TABLE p EXCEPT ALL TABLE o)) d
+END
+}
 is(value($standby, 'postgres', 'count(*) FROM velostream.queries'), 3, 'the views work there');
 is(value($standby, 'postgres', 'count(*) FROM velostream.stat_queries'), 3, 'both of them');
 
