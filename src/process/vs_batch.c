@@ -48,7 +48,7 @@
  * Batches of so many rows or more are run one by one: then to start the
  * executor for each costs less than to sort the rows of each by their keys.
  */
-#define MAX_BUCKET_ROWS	1000
+#define MAX_BUCKET_ROWS	150
 
 /* Does this process run a batch? */
 static bool running = false;
