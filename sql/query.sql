@@ -177,6 +177,7 @@ SELECT * FROM velostream.query($$ SELECT customer, velostream.session(ts, '30 s'
 	FROM clicks GROUP BY 1, 2 $$, 0) AS t(customer int, w bigint, e bigint, n bigint, total bigint) ORDER BY customer, w;
 INSERT INTO clicks VALUES (7, NULL, 1);
 SET client_min_messages = notice;
+SELECT * FROM velostream.query($$ SELECT velostream.tumble(ts, '30 s'), count(*) FROM clicks GROUP BY 1 $$) AS t(w bigint, n bigint);
 SELECT count(*) FROM velostream.query($$ SELECT velostream.tumble(ts, '30 s'), count(*) FROM clicks GROUP BY 1 $$, 0) AS t(w bigint, n bigint);
 SET client_min_messages = warning;
 
@@ -338,6 +339,38 @@ SELECT count(*) > 0 FROM velostream.process('steps_one', 1);
 SELECT count(*) > 0 FROM velostream.process('steps_rows', 1);
 SELECT q, differences(q::regclass) FROM unnest(ARRAY['steps_groups', 'steps_shown', 'steps_one', 'steps_rows']) q;
 SELECT rows_in, rows_out FROM velostream.stat_queries WHERE query = 'steps_shown'::regclass;
+
+-- windows that close: rows come late by the batch they are in, whatever the plan
+CREATE TABLE waves (id int, k int, ts int8, v int);
+CREATE FUNCTION closed_windows(n int, delay int) RETURNS TABLE (k int, w int8, c int8, s int8) LANGUAGE sql AS $$
+	WITH batch AS (SELECT (id - 1) / n AS batch, max(ts) AS latest FROM waves GROUP BY 1),
+		mark AS (SELECT batch, max(latest) OVER (ORDER BY batch ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) - delay AS mark FROM batch),
+		counted AS (SELECT k, v, velostream.tumble(ts, '5 s') AS w FROM waves JOIN mark ON batch = (id - 1) / n
+			WHERE mark IS NULL OR velostream.tumble(ts, '5 s') + 5000 > mark)
+	SELECT k, w, count(*), sum(v) FROM counted
+	WHERE w + 5000 <= (SELECT max(ts) - delay FROM waves) GROUP BY 1, 2
+$$;
+CREATE TABLE waves_0 WITH (velostream.continuous, velostream.emit = final) AS
+	SELECT k, velostream.tumble(ts, '5 s') AS w, count(*) AS c, sum(v) AS s FROM waves GROUP BY 1, 2;
+CREATE TABLE waves_3 WITH (velostream.continuous, velostream.emit = final, velostream.max_out_of_orderness = '3s') AS
+	SELECT k, velostream.tumble(ts, '5 s') AS w, count(*) AS c, sum(v) AS s FROM waves GROUP BY 1, 2;
+INSERT INTO waves SELECT i, i % 3, i * 200 + i * 7919 % 200 * 100, i FROM generate_series(1, 2000) i;
+CREATE TABLE found (op text, row jsonb);
+INSERT INTO found SELECT * FROM velostream.process('waves_0', 1);
+SELECT op, count(*) FROM found GROUP BY op;
+SELECT count(*), (SELECT count(*) FROM closed_windows(1, 0)) FROM waves_0;
+(SELECT * FROM waves_0 EXCEPT ALL SELECT * FROM closed_windows(1, 0)) UNION ALL (SELECT * FROM closed_windows(1, 0) EXCEPT ALL SELECT * FROM waves_0);
+SELECT count(*) FROM velostream.process('waves_3', 7);
+(SELECT * FROM waves_3 EXCEPT ALL SELECT * FROM closed_windows(7, 3000)) UNION ALL (SELECT * FROM closed_windows(7, 3000) EXCEPT ALL SELECT * FROM waves_3);
+-- what is late is kept
+SELECT s.name, s.rows_in, s.late, (SELECT count(*) FROM velostream.dead_letters d WHERE d.query = s.query) AS letters
+FROM velostream.stat_queries s WHERE s.name IN ('waves_0', 'waves_3') ORDER BY s.name;
+-- or it corrects the window for which it came too late
+CREATE TABLE waves_late WITH (velostream.continuous, velostream.emit = final, velostream.late_data = update_previous) AS
+	SELECT k, velostream.tumble(ts, '5 s') AS w, count(*) AS c, sum(v) AS s FROM waves GROUP BY 1, 2;
+SELECT count(*) FROM velostream.process('waves_late', 1);
+SELECT count(*) FROM (SELECT k, velostream.tumble(ts, '5 s'), count(*), sum(v) FROM waves GROUP BY 1, 2 EXCEPT ALL SELECT * FROM waves_late) d
+	WHERE tumble + 5000 <= (SELECT max(ts) FROM waves);
 ALTER SYSTEM RESET velostream.enabled;
 SELECT pg_reload_conf();
 

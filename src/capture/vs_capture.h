@@ -92,6 +92,8 @@ extern void vs_delta_planning(bool on, List *leaves);
  */
 extern void vs_delta_set_window(VsDelta *delta, uint64 first, uint64 last);
 extern void vs_delta_set_bucket(VsDelta *delta, uint64 rows);	/* so many in each */
+extern int64 vs_delta_last_bucket(VsDelta *delta);	/* of the row delivered
+													 * last */
 extern uint64 vs_delta_next_ordinal(VsDelta *delta);	/* one past the last row
 														 * delivered */
 extern bool vs_delta_exhausted(VsDelta *delta); /* the last execution came to

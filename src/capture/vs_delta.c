@@ -276,6 +276,12 @@ vs_delta_set_bucket(VsDelta *delta, uint64 rows)
 	delta->bucket_rows = rows;
 }
 
+int64
+vs_delta_last_bucket(VsDelta *delta)
+{
+	return (vs_delta_next_ordinal(delta) - 1) / delta->bucket_rows;
+}
+
 static void
 begin_execution(VsDelta *delta)
 {

@@ -483,7 +483,10 @@ next_row(ScanState *ss)
 	slot->tts_tid = tuple->t_self;
 	slot->tts_tableOid = tuple->t_tableOid;
 
-	/* the rest about this row is known by its page; see next_rows */
+	/* several scans may take turns */
+	delta->last_leaf = reader->leaf;
+	delta->last_block = reader->block;
+	delta->last_first = reader->leaf->base + reader->first;
 	delta->last_row = state->row;
 	delta->last_code = reader->rows[state->row - 1];
 	dslot->bucket = reader->leaf->base + reader->first + (state->row - 1);
@@ -540,12 +543,6 @@ next_rows(DeltaScanState *state)
 		state->clipped = state->hi <= end;
 		if (state->row < state->limit)
 		{
-			VsDelta    *delta = reader->delta;
-
-			delta->last_leaf = reader->leaf;
-			delta->last_block = reader->block;
-			delta->last_first = reader->leaf->base + reader->first;
-			delta->last_row = state->row;
 			return true;
 		}
 	}

@@ -132,6 +132,7 @@ vs_memory_update(VsMemory *memory, ItemPointer tid, MinimalTuple tuple)
 	set_tuple(memory, &memory->rows[row_number(tid)], tuple);
 }
 
+/* The row goes, and its number becomes free. */
 void
 vs_memory_delete(VsMemory *memory, ItemPointer tid)
 {
@@ -301,6 +302,7 @@ last_before(PlaceNode *head, const VsPlace *place, bool or_at, PlaceNode **path)
 	return node;
 }
 
+/* Add a row, whose place no other one has. */
 static void
 add_to_order(VsMemory *memory, bool panes, const VsPlace *place)
 {

@@ -244,7 +244,7 @@ groups_query(VsPlan *plan, bool change)
 static Query *
 bucket_query(VsPlan *plan, bool several)
 {
-	Query	   *query = groups_query(plan, false);
+	Query	   *query = admit_query(plan, groups_query(plan, false));
 	int			position = plan->nkeys + plan->delta_column[plan->naggs];
 	SortGroupClause *clause = makeNode(SortGroupClause);
 	TargetEntry *tle;

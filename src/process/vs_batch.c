@@ -67,6 +67,7 @@ static bool must_write_frontier(VsBatch *batch);
 static void open_window_indexes(VsBatch *batch, List *keys, Oid *panes, Oid *windows);
 static void write_frontier(VsBatch *batch, instr_time start);
 static void ignore_row(VsRun *run, TupleTableSlot *slot);
+static bool can_bucket(VsPlan *plan);
 static void execute_buckets(VsBatch *batch, uint64 rows);
 static void merge_in_bucket(VsRun *run, TupleTableSlot *slot);
 static void begin_in_memory(VsRun *run);
@@ -482,7 +483,7 @@ vs_execute_delta(VsBatch *batch)
 	if (rows == 0 || (batch->change && batch->plan->recompute) ||
 		(!batch->change && batch->plan->strategy != VS_STRATEGY_GROUPS))
 		vs_execute_window(batch, 0, PG_UINT64_MAX);
-	else if (!batch->change && rows < MAX_BUCKET_ROWS && !batch->plan->timed && !batch->plan->panes)
+	else if (!batch->change && rows < MAX_BUCKET_ROWS && can_bucket(batch->plan))
 		execute_buckets(batch, rows);
 	else
 	{
@@ -493,6 +494,21 @@ vs_execute_delta(VsBatch *batch)
 			first += rows;
 		} while (!vs_delta_exhausted(batch->delta));
 	}
+}
+
+/*
+ * Windows that are made of panes are put together at the end of an execution.
+ * Where windows close, rows of several tables would not be admitted in the
+ * order of the buckets, and the window of a late row that is to be counted in
+ * an open one is asked for when others were admitted.
+ */
+static bool
+can_bucket(VsPlan *plan)
+{
+	if (plan->panes)
+		return false;
+	return !plan->timed ||
+		(list_length(plan->leaves) == 1 && plan->entry.time.late != VS_LATE_NEXT);
 }
 
 /* Merge so many rows at a time, all of them in one execution of a plan. */
@@ -507,8 +523,11 @@ execute_buckets(VsBatch *batch, uint64 rows)
 	vs_delta_set_window(batch->delta, 0, PG_UINT64_MAX);
 	vs_delta_set_bucket(batch->delta, rows);
 	batch->fresh = false;
+	batch->at_once = false;
 	run = vs_run_begin(batch);
 	run->bucket = -1;
+	if (plan->timed)
+		vs_clock_go_ahead(batch);
 	vs_clock_attach(batch);
 	vs_groups_begin(run);
 	vs_run_plan(run, stmt, NULL, merge_in_bucket);
@@ -533,9 +552,16 @@ merge_in_bucket(VsRun *run, TupleTableSlot *slot)
 													plan->delta_column[plan->naggs] + 1,
 													&null));
 
-	/* a command cannot update a row that it has written itself */
-	if (bucket != run->bucket && run->bucket >= 0 && run->batch->shared != NULL)
+	if (bucket != run->bucket && run->bucket >= 0)
+	{
+		/* a command cannot update a row that it has written itself */
 		CommandCounterIncrement();
+		if (plan->timed)
+		{
+			vs_clock_turn(run, bucket);
+			CommandCounterIncrement();
+		}
+	}
 	run->bucket = bucket;
 	vs_groups_merge(run, slot);
 }

@@ -24,6 +24,7 @@ extern void vs_groups_finish(VsRun *run);	/* recomputes what must be */
 
 /* vs_close.c */
 extern void vs_close_windows(VsBatch *batch, TimestampTz from, TimestampTz to);
+extern void vs_close_tumbling(VsRun *run, TimestampTz from, TimestampTz to);
 extern bool vs_window_is_closed(VsRun *run, const Datum *keys); /* before this step */
 
 /* vs_rows.c */
@@ -39,6 +40,8 @@ extern TimestampTz vs_clock_watermark(VsBatch *batch);	/* after the rows seen
 														 * so far */
 extern void vs_clock_step(VsBatch *batch);	/* the watermark moves on, windows
 											 * close */
+extern void vs_clock_go_ahead(VsBatch *batch);
+extern void vs_clock_turn(VsRun *run, int64 bucket);
 extern bool vs_clock_is_due(VsBatch *batch);	/* without new rows */
 extern bool vs_event_time(Oid type, Datum value, TimestampTz *time);	/* false: not finite, or
 																		 * out of range */

@@ -41,7 +41,8 @@
 /* The batch whose delta plan runs in this process, if it has a window. */
 static VsBatch *attached = NULL;
 
-static bool take_late_row(VsBatch *batch, TimestampTz time, TimestampTz end);
+static TimestampTz watermark_of_row(VsBatch *batch);
+static bool take_late_row(VsBatch *batch, TimestampTz time, TimestampTz end, TimestampTz closed);
 static TimestampTz first_end(const VsWindow *window, TimestampTz time);
 static void turn_away(VsBatch *batch, int sqlstate, const char *message);
 static bool went(VsBatch *batch);
@@ -168,6 +169,50 @@ vs_clock_attach(VsBatch *batch)
 	attached = batch;
 }
 
+/* Each bucket of the delta is a step, from now to the next vs_clock_step. */
+void
+vs_clock_go_ahead(VsBatch *batch)
+{
+	VsClock    *clock = &batch->clock;
+
+	clock->ahead = true;
+	clock->bucket = -1;
+	clock->watermark = clock->closed;
+	clock->nturns = clock->next_turn = 0;
+}
+
+/* The watermark by which the row that the delta scan delivered last is judged. */
+static TimestampTz
+watermark_of_row(VsBatch *batch)
+{
+	VsClock    *clock = &batch->clock;
+	int64		bucket;
+	TimestampTz watermark;
+
+	if (!clock->ahead)
+		return clock->closed;
+	bucket = vs_delta_last_bucket(batch->delta);
+	if (bucket == clock->bucket)
+		return clock->watermark;
+
+	watermark = clock->bucket < 0 ? clock->watermark : vs_clock_watermark(batch);
+	if (watermark > clock->watermark)
+	{
+		if (clock->nturns == clock->max_turns)
+		{
+			clock->max_turns = Max(64, 2 * clock->max_turns);
+			clock->turns = clock->turns ?
+				repalloc_huge(clock->turns, clock->max_turns * sizeof(VsTurn)) :
+				MemoryContextAlloc(batch->context, clock->max_turns * sizeof(VsTurn));
+		}
+		clock->turns[clock->nturns].bucket = clock->bucket;
+		clock->turns[clock->nturns++].watermark = watermark;
+		clock->watermark = watermark;
+	}
+	clock->bucket = bucket;
+	return clock->watermark;
+}
+
 /*
  * velostream.admit(anyelement) returns boolean: does a row with this event
  * time count?
@@ -178,6 +223,7 @@ velostream_admit(PG_FUNCTION_ARGS)
 	VsBatch    *batch = require_attached();
 	VsClock    *clock = &batch->clock;
 	const VsWindow *window = &batch->plan->window;
+	TimestampTz closed = watermark_of_row(batch);
 	TimestampTz time;
 	TimestampTz end;
 
@@ -196,14 +242,14 @@ velostream_admit(PG_FUNCTION_ARGS)
 	clock->rows = true;
 	if (time > clock->seen && time <= clock->limit)
 		clock->seen = time;
-	if (time > clock->closed || clock->closed == VS_NO_TIME)
+	if (time > closed || closed == VS_NO_TIME)
 		PG_RETURN_BOOL(true);
 
 	end = vs_window_last_end(window, time);
-	if (vs_time_plus(end, clock->allowed) <= clock->closed)
-		PG_RETURN_BOOL(take_late_row(batch, time, end));
+	if (vs_time_plus(end, clock->allowed) <= closed)
+		PG_RETURN_BOOL(take_late_row(batch, time, end, closed));
 	if (window->kind != VS_WINDOW_TUMBLE && window->kind != VS_WINDOW_SESSION &&
-		vs_time_plus(first_end(window, time), clock->allowed) <= clock->closed && !went(batch))
+		vs_time_plus(first_end(window, time), clock->allowed) <= closed && !went(batch))
 		clock->partly_late++;
 	PG_RETURN_BOOL(true);
 }
@@ -232,7 +278,7 @@ velostream_open_time(PG_FUNCTION_ARGS)
 
 /* A row whose windows, the last of which ended at "end", are closed.  True: it counts nevertheless. */
 static bool
-take_late_row(VsBatch *batch, TimestampTz time, TimestampTz end)
+take_late_row(VsBatch *batch, TimestampTz time, TimestampTz end, TimestampTz closed)
 {
 	const VsWindow *window = &batch->plan->window;
 
@@ -248,7 +294,7 @@ take_late_row(VsBatch *batch, TimestampTz time, TimestampTz end)
 		turn_away(batch, ERRCODE_LATE_ROW,
 				  psprintf("row of %s is late: its last window ended at %s, and the watermark is at %s",
 						   show_time(window->type, time), show_time(window->type, end),
-						   show_time(window->type, batch->clock.closed)));
+						   show_time(window->type, closed)));
 	return false;
 }
 
@@ -346,6 +392,26 @@ vs_clock_is_due(VsBatch *batch)
 }
 
 /*
+ * The buckets before this one are merged: the watermark moves on as far as
+ * their rows let it, and windows close.
+ */
+void
+vs_clock_turn(VsRun *run, int64 bucket)
+{
+	VsClock    *clock = &run->batch->clock;
+	TimestampTz watermark = clock->closed;
+
+	while (clock->next_turn < clock->nturns && clock->turns[clock->next_turn].bucket < bucket)
+		watermark = clock->turns[clock->next_turn++].watermark;
+	if (clock->next_turn == clock->nturns)
+		clock->next_turn = clock->nturns = 0;
+	if (watermark == clock->closed)
+		return;
+	vs_close_tumbling(run, clock->closed, watermark);
+	run->batch->row.watermark = clock->closed = watermark;
+}
+
+/*
  * A step is through: the watermark moves on, and the windows that it passes
  * close.  Counters go to the frontier row, which is written by the batch.
  */
@@ -356,6 +422,7 @@ vs_clock_step(VsBatch *batch)
 	VsFrontierRow *row = &batch->row;
 	TimestampTz watermark = vs_clock_watermark(batch);
 
+	clock->ahead = false;
 	if (watermark > clock->closed)
 	{
 		vs_close_windows(batch, clock->closed, watermark);

@@ -21,6 +21,7 @@
 
 static TimestampTz window_end(VsPlan *plan, Datum window);
 static void emit_closed(VsRun *run, const Datum *values, const bool *nulls);
+static bool passes_end(VsPlan *plan, TimestampTz from, TimestampTz to);
 static void close_groups(VsRun *run, TimestampTz from, TimestampTz to);
 static void expire_groups(VsRun *run, TimestampTz to);
 
@@ -115,14 +116,37 @@ vs_close_windows(VsBatch *batch, TimestampTz from, TimestampTz to)
 	if (batch->plan->panes)
 		vs_panes_close(run, from, to);
 	else
-	{
-		if (batch->plan->final)
-			close_groups(run, from, to);
-		if (batch->clock.allowed != PG_INT64_MAX)
-			expire_groups(run, vs_time_plus(to, -batch->clock.allowed));
-	}
+		vs_close_tumbling(run, from, to);
 	vs_groups_finish(run);
 	vs_run_end(run);
+}
+
+/* The same for tumbling windows, in a run that is merging, between two groups. */
+void
+vs_close_tumbling(VsRun *run, TimestampTz from, TimestampTz to)
+{
+	VsPlan	   *plan = run->plan;
+	int64		allowed = run->batch->clock.allowed;
+	MemoryContext old;
+
+	if (run->state == NULL)
+		return;
+	old = MemoryContextSwitchTo(run->context);
+	if (plan->final && passes_end(plan, from, to))
+		close_groups(run, from, to);
+	if (allowed != PG_INT64_MAX &&
+		passes_end(plan, from == VS_NO_TIME ? from : vs_time_plus(from, -allowed),
+				   vs_time_plus(to, -allowed)))
+		expire_groups(run, vs_time_plus(to, -allowed));
+	MemoryContextSwitchTo(old);
+}
+
+/* Does some window end after "from" (VS_NO_TIME: ever) and up to "to"? */
+static bool
+passes_end(VsPlan *plan, TimestampTz from, TimestampTz to)
+{
+	return from == VS_NO_TIME ||
+		vs_window_floor(from, plan->window.size) != vs_window_floor(to, plan->window.size);
 }
 
 /* Emit groups that are kept, of tumbling windows that end after "from" up to "to". */
@@ -155,6 +179,8 @@ close_groups(VsRun *run, TimestampTz from, TimestampTz to)
 		vs_agg_reset(run->aggs);
 	}
 	vs_range_end(scan);
+	pfree(values);
+	pfree(nulls);
 }
 
 /* Forget groups of tumbling windows that end at "to" or before. */
@@ -182,4 +208,6 @@ expire_groups(VsRun *run, TimestampTz to)
 		MemoryContextReset(run->rowcxt);
 	}
 	vs_range_end(scan);
+	pfree(values);
+	pfree(nulls);
 }

@@ -22,6 +22,12 @@
  * The event time of a batch.  Times and lengths are in microseconds, whatever
  * the type of the source's event times; VS_NO_TIME: none yet.
  */
+typedef struct VsTurn
+{
+	int64		bucket;
+	TimestampTz watermark;		/* when its rows are through */
+} VsTurn;
+
 typedef struct VsClock
 {
 	TimestampTz closed;			/* windows that end here or before had closed
@@ -35,6 +41,18 @@ typedef struct VsClock
 	uint64		partly_late;
 	uint64		ignored;		/* late rows that went */
 	int64		opened;			/* states of open windows, more or less */
+
+	/*
+	 * Each bucket is a step, and rows of later ones are admitted before it is
+	 * merged: what is to happen then.
+	 */
+	bool		ahead;
+	int64		bucket;			/* of the row admitted last; -1: none yet */
+	TimestampTz watermark;		/* by which its rows are judged */
+	VsTurn	   *turns;			/* where the watermark moves on, in order */
+	int			nturns;
+	int			next_turn;
+	int			max_turns;
 } VsClock;
 
 typedef struct VsBatch
