@@ -30,7 +30,6 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
-#include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "optimizer/tlist.h"
@@ -62,7 +61,7 @@ static bool cannot_be_null(VsPlan *plan, VsAgg *agg);
 static List *add_zero(List *tlist);
 static AttrNumber source_column(Query *query, Expr *expr, Oid *relid);
 static Expr *hide_column(Expr *expr);
-static PlannedStmt *plan_over_delta(VsPlan *plan, Query *query, bool change);
+static PlannedStmt *plan_over_delta(VsPlan *plan, Query *query, const char *avoid);
 static void check_leaves(VsPlan *plan, PlannedStmt *stmt);
 static List *sort_by_hash(VsPlan *plan, Query *query, List *tlist);
 static void split_aggregates(PlannedStmt *stmt);
@@ -77,7 +76,8 @@ vs_plan_insert(VsPlan *plan)
 		Query	   *query = plan->strategy == VS_STRATEGY_GROUPS ?
 		admit_query(plan, groups_query(plan, false)) : rows_query(plan, false);
 
-		plan->insert_plan = plan_over_delta(plan, query, false);
+		plan->insert_plan = plan_over_delta(plan, query, "enable_sort");
+		plan->planned_groups[false] = plan->insert_plan->planTree->plan_rows;
 	}
 	return plan->insert_plan;
 }
@@ -91,33 +91,19 @@ vs_plan_change(VsPlan *plan)
 		Query	   *query = plan->strategy == VS_STRATEGY_GROUPS ?
 		admit_query(plan, groups_query(plan, true)) : rows_query(plan, true);
 
-		plan->change_plan = plan_over_delta(plan, query, true);
+		plan->change_plan = plan_over_delta(plan, query, "enable_sort");
+		plan->planned_groups[true] = plan->change_plan->planTree->plan_rows;
 	}
 	return plan->change_plan;
 }
 
-/*
- * The plan for the same delta, bucket by bucket.  It must not hash: it is made
- * for as many groups as there are rows, and what has the order of the buckets
- * already needs no memory.
- */
+/* The plan for the same delta, bucket by bucket. */
 PlannedStmt *
 vs_plan_buckets(VsPlan *plan, bool several)
 {
-	bool		hashagg = enable_hashagg;
-
-	if (plan->bucket_plans[several] != NULL)
-		return plan->bucket_plans[several];
-	PG_TRY();
-	{
-		enable_hashagg = false;
-		plan->bucket_plans[several] = plan_over_delta(plan, bucket_query(plan, several), false);
-	}
-	PG_FINALLY();
-	{
-		enable_hashagg = hashagg;
-	}
-	PG_END_TRY();
+	if (plan->bucket_plans[several] == NULL)
+		plan->bucket_plans[several] =
+			plan_over_delta(plan, bucket_query(plan, several), "enable_hashagg");
 	return plan->bucket_plans[several];
 }
 
@@ -568,20 +554,23 @@ add_delta_column(Query *query, AttrNumber attno, Oid type)
 	return (Expr *) makeVar(rtindex, tle->resno, type, -1, InvalidOid, 0);
 }
 
-/* Plan a query so that it reads the delta; the result is in the plan's context. */
+/*
+ * Plan a query so that it reads the delta; the result is in the plan's context.
+ *
+ * "avoid" is the setting that is off for groups.  Groups of a delta are hashed,
+ * even where that does not fit into work_mem: to sort all rows by all keys costs
+ * far more.  Those of its buckets are not: the rows have their order already,
+ * and there are as many groups as rows.
+ */
 static PlannedStmt *
-plan_over_delta(VsPlan *plan, Query *query, bool change)
+plan_over_delta(VsPlan *plan, Query *query, const char *avoid)
 {
 	PlannedStmt *stmt = NULL;
 	MemoryContext old;
 	int			nestlevel = NewGUCNestLevel();
 
-	/*
-	 * Groups of a delta are hashed, even where that does not fit into
-	 * work_mem: to sort all rows by all keys costs far more.
-	 */
 	if (plan->strategy == VS_STRATEGY_GROUPS)
-		(void) set_config_option("enable_sort", "off", PGC_USERSET, PGC_S_SESSION,
+		(void) set_config_option(avoid, "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 	PG_TRY();
 	{
@@ -598,7 +587,6 @@ plan_over_delta(VsPlan *plan, Query *query, bool change)
 	check_leaves(plan, stmt);
 	if (plan->strategy == VS_STRATEGY_GROUPS)
 		split_aggregates(stmt);
-	plan->planned_groups[change] = stmt->planTree->plan_rows;
 	old = MemoryContextSwitchTo(plan->context);
 	stmt = copyObject(stmt);
 	MemoryContextSwitchTo(old);
