@@ -233,6 +233,15 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION velostream.drop(regclass) IS
 'drops the query and its output, like DROP TABLE on the output';
 
+-- The dialect (src/dialect/vs_execute.c).
+
+CREATE FUNCTION velostream.execute(script text)
+RETURNS TABLE(statement integer, command text, result text)
+AS 'MODULE_PATHNAME', 'velostream_execute'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION velostream.execute(text) IS
+'runs the statements of the Velostream dialect in a script, separated by semicolons, all or none; a row for each, with the lines that it answers';
+
 CREATE FUNCTION velostream.contexts(
 	OUT output oid,
 	OUT frontier_xmin xid8,

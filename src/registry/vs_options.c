@@ -53,7 +53,6 @@ static const OptionValue late_data_values[] = {
 static void read_option(ParseState *pstate, DefElem *def, VsOptions *result);
 static int	read_value(ParseState *pstate, DefElem *def, const OptionValue *values);
 static int64 read_duration(ParseState *pstate, DefElem *def);
-static const char *nearest_name(const char *name, const char *const *names);
 
 static bool
 is_our_option(DefElem *def)
@@ -192,7 +191,7 @@ read_option(ParseState *pstate, DefElem *def, VsOptions *result)
 		return;
 	}
 
-	nearest = nearest_name(def->defname, option_names);
+	nearest = vs_options_nearest(def->defname, option_names);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unrecognized option \"%s.%s\"", VS_OPTION_NAMESPACE, def->defname),
@@ -224,7 +223,7 @@ read_value(ParseState *pstate, DefElem *def, const OptionValue *values)
 						 i == 0 ? "" : values[i + 1].name ? ", " : " and ", values[i].name);
 	}
 
-	nearest = nearest_name(given, names);
+	nearest = vs_options_nearest(given, names);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid value for option \"%s.%s\": \"%s\"",
@@ -261,9 +260,9 @@ read_duration(ParseState *pstate, DefElem *def)
 	return result;
 }
 
-/* The name that "name" is most likely a misspelling of, or NULL. */
-static const char *
-nearest_name(const char *name, const char *const *names)
+/* See vs_options.h. */
+const char *
+vs_options_nearest(const char *name, const char *const *names)
 {
 	int			len = strlen(name);
 	int			best = Max(2, len / 3) + 1;

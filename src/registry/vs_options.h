@@ -36,4 +36,7 @@ extern List *vs_options_read(ParseState *pstate, List *options, VsOptions *resul
 extern void vs_options_refuse(ParseState *pstate, List *options, const char *message,
 							  const char *hint);
 
+/* Of names (a NULL ends them), the one that "name" is most likely a misspelling of, or NULL. */
+extern const char *vs_options_nearest(const char *name, const char *const *names);
+
 #endif							/* VS_OPTIONS_H */

@@ -1,0 +1,517 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_clauses.c
+ *	  A SELECT of the dialect, taken apart: its own clauses are read here and
+ *	  blanked out, the rest is parsed by PostgreSQL.
+ *
+ * Clauses are told by words outside of all parentheses.  WINDOW is ours where
+ * a parenthesis follows the name behind it; PostgreSQL has AS there.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "dialect/vs_dialect_internal.h"
+#include "functions/vs_window_funcs.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_node.h"
+#include "utils/formatting.h"
+#include "utils/timestamp.h"
+
+/* An argument of WINDOW: tokens from first up to end. */
+typedef struct Argument
+{
+	int			first;
+	int			end;
+} Argument;
+
+typedef struct WindowName
+{
+	const char *word;
+	VsWindowKind kind;
+	const char *usage;
+} WindowName;
+
+static const WindowName window_names[] = {
+	{"tumbling", VS_WINDOW_TUMBLE, "Write WINDOW TUMBLING([time,] size)."},
+	{"sliding", VS_WINDOW_HOP, "Write WINDOW SLIDING([time,] size, advance)."},
+	{"hopping", VS_WINDOW_HOP, "Write WINDOW HOPPING([time,] size, advance)."},
+	{"cumulate", VS_WINDOW_CUMULATE, "Write WINDOW CUMULATE([time,] step, size)."},
+	{"session", VS_WINDOW_SESSION, "Write WINDOW SESSION([time,] gap [, key ...])."},
+	{NULL}
+};
+
+static const struct
+{
+	const char *letters;
+	const char *unit;
+}			duration_units[] = {
+	{"ms", "milliseconds"}, {"s", "seconds"}, {"m", "minutes"}, {"h", "hours"},
+	{"d", "days"}, {"w", "weeks"}
+};
+
+static int	read_clauses(VsSelect *sel);
+static void blank(VsSelect *sel, int first, int end);
+static int	read_tail(VsSelect *sel, int at);
+static int	read_property(VsSelect *sel, int at);
+static int	read_window(VsSelect *sel, int at);
+static List *read_arguments(VsStatement *stmt, int *at);
+static void set_arguments(VsSelect *sel, const WindowName *window, List *arguments, int location);
+static bool is_duration(VsStatement *stmt, Argument *argument);
+static Node *read_expression(VsStatement *stmt, Argument *argument);
+static Node *read_duration(VsStatement *stmt, Argument *argument, const char *what, int64 *length);
+static Node *read_number(VsStatement *stmt, const char *number, int location);
+static int64 check_duration(VsStatement *stmt, Node *duration, const char *what, int location);
+
+/* See vs_dialect_internal.h. */
+VsSelect *
+vs_read_select(VsStatement *stmt)
+{
+	VsSelect   *sel = palloc0(sizeof(VsSelect));
+	int			first = stmt->at;
+	List	   *parsed;
+
+	sel->stmt = stmt;
+	sel->list_end = INT_MAX;
+	sel->emit_location = -1;
+	sel->window_location = -1;
+	if (vs_peek(stmt)->code == 0)
+		vs_syntax_error(stmt, stmt->at, "A SELECT is expected here.");
+	while (vs_peek(stmt)->code != 0)
+		stmt->at++;
+	sel->text = vs_blank(stmt, first, stmt->at);
+	stmt->at = first;
+	while (vs_peek(stmt)->code != 0)
+		stmt->at = read_clauses(sel);
+
+	if (!sel->emit_said)
+		sel->emit = sel->window == VS_WINDOW_NONE ? VS_EMIT_CHANGES : VS_EMIT_FINAL;
+
+	parsed = vs_parse(stmt, sel->text, RAW_PARSE_DEFAULT);
+	if (list_length(parsed) != 1 ||
+		!IsA(linitial_node(RawStmt, parsed)->stmt, SelectStmt))
+		vs_syntax_error(stmt, first, "A SELECT is expected here.");
+	sel->select = castNode(SelectStmt, linitial_node(RawStmt, parsed)->stmt);
+	sel->items = list_copy(sel->select->targetList);
+	if (sel->select->intoClause)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("SELECT INTO is not allowed here"),
+				 errhint("Use CREATE STREAM or CREATE TABLE ... AS SELECT."),
+				 vs_position(stmt, sel->select->intoClause->rel->location)));
+	if (sel->select->op != SETOP_NONE &&
+		(sel->window != VS_WINDOW_NONE || sel->primary_key != NIL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s cannot be combined with UNION, INTERSECT or EXCEPT",
+						sel->window != VS_WINDOW_NONE ? "WINDOW" : "PRIMARY KEY"),
+				 errhint("Make each branch a stream or table of its own, and combine them in a view."),
+				 vs_position(stmt, sel->window != VS_WINDOW_NONE ?
+							 sel->window_location : sel->primary_key_location)));
+	return sel;
+}
+
+/* Blank out tokens from first up to end. */
+static void
+blank(VsSelect *sel, int first, int end)
+{
+	VsToken    *tokens = sel->stmt->tokens;
+
+	memset(sel->text +tokens[first].location, ' ', tokens[end].location - tokens[first].location);
+}
+
+pg_noreturn static void
+refuse(VsSelect *sel, int token, const char *what, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("continuous queries do not support %s", what),
+			 errhint("%s", hint),
+			 vs_position(sel->stmt, sel->stmt->tokens[token].location)));
+}
+
+/*
+ * Read all clauses of ours, from the token to be read next, and blank them
+ * out.  Returns the token behind.
+ */
+static int
+read_clauses(VsSelect *sel)
+{
+	VsStatement *stmt = sel->stmt;
+	VsToken    *tokens = stmt->tokens;
+	int			i = stmt->at;
+	bool		in_list = false;	/* between SELECT and FROM */
+	bool		past_from = false;
+	int			item = 0;
+
+	for (; tokens[i].code != 0; i++)
+	{
+		const char *word = tokens[i].word;
+		int			end;
+
+		if (strcmp(word, "over") == 0 && tokens[i + 1].code == '(' &&
+			strcmp(tokens[i + 2].word, "rows") == 0 && strcmp(tokens[i + 3].word, "window") == 0)
+			refuse(sel, i + 2, "ROWS WINDOW",
+				   "Use a window over time, or a window function of PostgreSQL in a view over the output.");
+		if (tokens[i].depth > 0)
+			continue;
+
+		if (strcmp(word, "select") == 0 && !past_from)
+			in_list = true;
+		else if (strcmp(word, "from") == 0 && (i == 0 || strcmp(tokens[i - 1].word, "distinct") != 0))
+		{
+			if (!past_from)
+				sel->list_end = tokens[i].location;
+			in_list = false;
+			past_from = true;
+		}
+		else if (tokens[i].code == ',' && in_list)
+			item++;
+		else if (strcmp(word, "join") == 0 && past_from)
+			refuse(sel, i, "joins", "Read one table; join its output to the others in a view.");
+		else if (strcmp(word, "primary") == 0 && strcmp(tokens[i + 1].word, "key") == 0)
+		{
+			if (!in_list ||
+				(tokens[i + 2].code != ',' && strcmp(tokens[i + 2].word, "from") != 0))
+				vs_syntax_error(stmt, in_list ? i + 2 : i,
+								"PRIMARY KEY belongs behind an item of the select list.");
+			if (sel->primary_key == NIL)
+				sel->primary_key_location = tokens[i].location;
+			sel->primary_key = lappend_int(sel->primary_key, item);
+			blank(sel, i, i + 2);
+			i++;
+		}
+		else if (strcmp(word, "window") == 0 && tokens[i + 1].value != NULL &&
+				 tokens[i + 2].code == '(')
+		{
+			if (!past_from)
+				vs_syntax_error(stmt, i, "WINDOW belongs behind FROM and WHERE.");
+			end = read_window(sel, i);
+			blank(sel, i, end);
+			i = end - 1;
+		}
+		else if ((strcmp(word, "emit") == 0 && past_from && tokens[i + 1].code == VS_TOKEN_IDENT) ||
+				 (strcmp(word, "with") == 0 && tokens[i + 1].code == '('))
+		{
+			end = read_tail(sel, i);
+			blank(sel, i, end);
+			return end;
+		}
+	}
+	return i;
+}
+
+/* EMIT and WITH (...), which end the statement. */
+static int
+read_tail(VsSelect *sel, int at)
+{
+	VsStatement *stmt = sel->stmt;
+	VsToken    *tokens = stmt->tokens;
+	bool		has_with = false;
+
+	while (tokens[at].code != 0)
+	{
+		if (strcmp(tokens[at].word, "emit") == 0 && !sel->emit_said)
+		{
+			sel->emit_said = true;
+			sel->emit_location = tokens[at].location;
+			if (strcmp(tokens[at + 1].word, "changes") == 0)
+				sel->emit = VS_EMIT_CHANGES;
+			else if (strcmp(tokens[at + 1].word, "final") == 0)
+				sel->emit = VS_EMIT_FINAL;
+			else
+				vs_syntax_error(stmt, at + 1, "Write EMIT CHANGES or EMIT FINAL.");
+			at += 2;
+		}
+		else if (strcmp(tokens[at].word, "with") == 0 && tokens[at + 1].code == '(' && !has_with)
+		{
+			has_with = true;
+			at++;
+			do
+				at = read_property(sel, at + 1);
+			while (tokens[at].code == ',');
+			if (tokens[at].code != ')')
+				vs_syntax_error(stmt, at, "Write WITH ('property' = 'value', ...).");
+			at++;
+		}
+		else
+			vs_syntax_error(stmt, at, "EMIT and WITH (...) end a statement, each at most once.");
+	}
+	return at;
+}
+
+/* 'name' = value */
+static int
+read_property(VsSelect *sel, int at)
+{
+	const char *usage = "Write WITH ('property' = 'value', ...).";
+	VsStatement *stmt = sel->stmt;
+	VsToken    *name = &stmt->tokens[at];
+	VsToken    *value = &stmt->tokens[at + 2];
+	VsProperty *property = palloc0(sizeof(VsProperty));
+
+	if (name->code != VS_TOKEN_SCONST)
+		vs_syntax_error(stmt, at, usage);
+	if (name[1].code != '=')
+		vs_syntax_error(stmt, at + 1, usage);
+	property->name = name->value;
+	property->location = name->location;
+	property->value_location = value->location;
+	if (value->value != NULL)
+		property->value = value->value;
+	else if (value->code == VS_TOKEN_ICONST || value->code == VS_TOKEN_FCONST)
+		property->value = pnstrdup(stmt->text +value->location,
+								   strspn(stmt->text +value->location,
+										  "0123456789.abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"));
+	else
+		vs_syntax_error(stmt, at + 2, usage);
+	sel->properties = lappend(sel->properties, property);
+	return at + 3;
+}
+
+/* ----------
+ * WINDOW
+ * ----------
+ */
+
+/* WINDOW kind (...); returns the token behind. */
+static int
+read_window(VsSelect *sel, int at)
+{
+	VsStatement *stmt = sel->stmt;
+	int			location = stmt->tokens[at].location;
+	const WindowName *window = window_names;
+	List	   *arguments;
+
+	if (sel->window != VS_WINDOW_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("a query has at most one WINDOW clause over time"),
+				 errhint("Make one of the windows a stream or table of its own, and read that."),
+				 vs_position(stmt, location)));
+	while (window->word && strcmp(window->word, stmt->tokens[at + 1].word) != 0)
+		window++;
+	if (window->word == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("unrecognized kind of window \"%s\"", stmt->tokens[at + 1].value),
+				 errhint("The kinds are TUMBLING, SLIDING (or HOPPING), CUMULATE and SESSION."),
+				 vs_position(stmt, stmt->tokens[at + 1].location)));
+	sel->window = window->kind;
+	sel->window_location = location;
+	at += 2;
+	arguments = read_arguments(stmt, &at);
+	set_arguments(sel, window, arguments, location);
+	return at;
+}
+
+/*
+ * The arguments (Argument) in parentheses, of which the first is token *at;
+ * *at becomes the token behind.
+ */
+static List *
+read_arguments(VsStatement *stmt, int *at)
+{
+	VsToken    *tokens = stmt->tokens;
+	int			depth = tokens[*at].depth;
+	List	   *result = NIL;
+	int			i = *at + 1;
+	int			first = i;
+
+	for (;; i++)
+	{
+		bool		end = tokens[i].code == ')' && tokens[i].depth == depth;
+
+		if (tokens[i].code == 0)
+			vs_syntax_error(stmt, i, "A parenthesis is not closed.");
+		if (end || (tokens[i].code == ',' && tokens[i].depth == depth + 1))
+		{
+			Argument   *argument = palloc(sizeof(Argument));
+
+			if (i == first)
+				vs_syntax_error(stmt, i, NULL);
+			argument->first = first;
+			argument->end = i;
+			result = lappend(result, argument);
+			first = i + 1;
+		}
+		if (end)
+			break;
+	}
+	*at = i + 1;
+	return result;
+}
+
+/* Give the arguments of WINDOW their meaning. */
+static void
+set_arguments(VsSelect *sel, const WindowName *window, List *arguments, int location)
+{
+	VsStatement *stmt = sel->stmt;
+	int			durations = window->kind == VS_WINDOW_HOP || window->kind == VS_WINDOW_CUMULATE ? 2 : 1;
+	int			n = list_length(arguments);
+	int			next = 0;
+	bool		has_time;
+	int64		size;
+	int64		step;
+
+	if (window->kind == VS_WINDOW_SESSION)
+		has_time = !is_duration(stmt, linitial(arguments));
+	else
+		has_time = n == durations + 1;
+	if (n < durations + has_time ||
+		(n > durations + has_time && window->kind != VS_WINDOW_SESSION))
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("WINDOW %s has the wrong number of arguments",
+						asc_toupper(window->word, strlen(window->word))),
+				 errhint("%s", window->usage),
+				 vs_position(stmt, location)));
+
+	if (has_time)
+		sel->ts = read_expression(stmt, list_nth(arguments, next++));
+	switch (window->kind)
+	{
+		case VS_WINDOW_HOP:
+			sel->size = read_duration(stmt, list_nth(arguments, next), "size", &size);
+			sel->step = read_duration(stmt, list_nth(arguments, next + 1), "advance", &step);
+			break;
+		case VS_WINDOW_CUMULATE:
+			sel->step = read_duration(stmt, list_nth(arguments, next), "step", &step);
+			sel->size = read_duration(stmt, list_nth(arguments, next + 1), "size", &size);
+			if (size % step != 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("size of a cumulating window must be a multiple of its step"),
+						 vs_position(stmt, stmt->tokens[((Argument *) list_nth(arguments, next + 1))->first].location)));
+			break;
+		case VS_WINDOW_SESSION:
+			sel->size = read_duration(stmt, list_nth(arguments, next), "gap", &size);
+			for (int i = next + 1; i < n; i++)
+				sel->keys = lappend(sel->keys, read_expression(stmt, list_nth(arguments, i)));
+			break;
+		default:
+			sel->size = read_duration(stmt, list_nth(arguments, next), "size", &size);
+	}
+}
+
+/* Does it look like a duration: a number, a string, INTERVAL ...? */
+static bool
+is_duration(VsStatement *stmt, Argument *argument)
+{
+	VsToken    *token = &stmt->tokens[argument->first];
+
+	if (argument->end == argument->first + 1)
+		return token->code == VS_TOKEN_ICONST || token->code == VS_TOKEN_FCONST ||
+			token->code == VS_TOKEN_SCONST;
+	return strcmp(token->word, "interval") == 0 &&
+		(token[1].code == VS_TOKEN_SCONST || token[1].code == '(');
+}
+
+/* An argument as an expression of PostgreSQL, raw. */
+static Node *
+read_expression(VsStatement *stmt, Argument *argument)
+{
+	List	   *parsed = vs_parse(stmt, vs_blank(stmt, argument->first, argument->end),
+								  RAW_PARSE_PLPGSQL_EXPR);
+	SelectStmt *select = castNode(SelectStmt, linitial_node(RawStmt, parsed)->stmt);
+	SelectStmt *plain = makeNode(SelectStmt);
+	ResTarget  *target;
+
+	/* nothing of a SELECT but one expression */
+	plain->targetList = select->targetList;
+	if (list_length(select->targetList) != 1 || !equal(plain, select) ||
+		(target = linitial_node(ResTarget, select->targetList))->name != NULL)
+		vs_syntax_error(stmt, argument->first, "An expression is expected here.");
+	return target->val;
+}
+
+/*
+ * An argument as a duration, raw; "what" names it in errors.  *length: in
+ * microseconds.
+ */
+static Node *
+read_duration(VsStatement *stmt, Argument *argument, const char *what, int64 *length)
+{
+	VsToken    *token = &stmt->tokens[argument->first];
+	Node	   *result = NULL;
+
+	if (argument->end == argument->first + 1)
+	{
+		if (token->code == VS_TOKEN_ICONST || token->code == VS_TOKEN_FCONST)
+			result = read_number(stmt, stmt->text +token->location, token->location);
+		else if (token->code == VS_TOKEN_SCONST &&
+				 strlen(token->value) == strspn(token->value, "0123456789") + strspn(token->value + strspn(token->value, "0123456789"), "smhdw") &&
+				 isalpha((unsigned char) token->value[strlen(token->value) - 1]) &&
+				 isdigit((unsigned char) token->value[0]))
+			result = read_number(stmt, token->value, token->location);
+	}
+	if (result == NULL)
+		result = read_expression(stmt, argument);
+	*length = check_duration(stmt, result, what, token->location);
+	return result;
+}
+
+/* A number with one of our units, or of seconds, as an interval constant. */
+static Node *
+read_number(VsStatement *stmt, const char *number, int location)
+{
+	int			digits = strspn(number, "0123456789.");
+	int			letters = strspn(number + digits, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+	const char *unit = letters == 0 ? "seconds" : NULL;
+	A_Const    *constant = makeNode(A_Const);
+	TypeCast   *cast = makeNode(TypeCast);
+
+	for (int i = 0; i < lengthof(duration_units) && unit == NULL; i++)
+	{
+		if (strlen(duration_units[i].letters) == letters &&
+			pg_strncasecmp(duration_units[i].letters, number + digits, letters) == 0)
+			unit = duration_units[i].unit;
+	}
+	if (unit == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("unrecognized unit in duration \"%s\"", pnstrdup(number, digits + letters)),
+				 errhint("The units are ms, s, m, h, d and w; without one, it is seconds."),
+				 vs_position(stmt, location)));
+
+	constant->val.sval.type = T_String;
+	constant->val.sval.sval = psprintf("%.*s %s", digits, number, unit);
+	constant->location = location;
+	cast->arg = (Node *) constant;
+	cast->typeName = SystemTypeName("interval");
+	cast->location = location;
+	return (Node *) cast;
+}
+
+/* Error out unless a duration is constant and fit for a window; its length in microseconds. */
+static int64
+check_duration(VsStatement *stmt, Node *duration, const char *what, int location)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	ParseCallbackState callback;
+	Node	   *expr;
+	int64		length;
+
+	pstate->p_sourcetext = stmt->text;
+	expr = transformExpr(pstate, copyObject(duration), EXPR_KIND_OTHER);
+	expr = coerce_to_target_type(pstate, expr, exprType(expr), INTERVALOID, -1,
+								 COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, -1);
+	if (expr)
+		expr = eval_const_expressions(NULL, expr);
+	if (expr == NULL || !IsA(expr, Const) || ((Const *) expr)->constisnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s of a window must be a constant duration", what),
+				 errhint("Write 5m, 500ms, 1h, 1d, a number of seconds, or INTERVAL '5 minutes'."),
+				 vs_position(stmt, location)));
+	setup_parser_errposition_callback(&callback, pstate, location);
+	length = vs_time_length(TIMESTAMPOID, DatumGetIntervalP(((Const *) expr)->constvalue), what);
+	cancel_parser_errposition_callback(&callback);
+	free_parsestate(pstate);
+	return length;
+}

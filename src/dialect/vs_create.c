@@ -1,0 +1,345 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_create.c
+ *	  CREATE STREAM and CREATE TABLE of the dialect, as CREATE TABLE ... WITH
+ *	  (velostream.continuous) AS.
+ *
+ * OR REPLACE makes the new output under another name, fills it, drops the old
+ * one and takes its name, all in one transaction: who reads it meanwhile reads
+ * the old one.  What depends on the old one would have to go with it, so there
+ * must be nothing; its privileges are kept.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/defrem.h"
+#include "dialect/vs_dialect_internal.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "plan/vs_plan.h"
+#include "process/vs_process.h"
+#include "registry/vs_registry.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "vs_compat.h"
+#include "vs_guc.h"
+
+static void create_output(VsCreate *create);
+static List *output_options(VsCreate *create);
+static Oid	find_replaced(VsCreate *create);
+static void replace_output(VsCreate *create, Oid old);
+static void fill_output(Oid output);
+static void copy_privileges(Oid from, Oid to);
+static void drop_replaced(VsStatement *stmt, Oid old);
+static void dependents_error(void *arg);
+static void add_primary_key(VsCreate *create);
+static void check_primary_key(VsCreate *create, Oid output);
+
+/* Create the output and its query. */
+void
+vs_create(VsCreate *create)
+{
+	VsSelect   *sel = create->sel;
+	Oid			old = create->replace ? find_replaced(create) : InvalidOid;
+
+	if (sel->emit == VS_EMIT_FINAL && sel->window == VS_WINDOW_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("EMIT FINAL needs a window in a continuous query"),
+				 errdetail("Without one, there is no time at which a result is final."),
+				 errhint("Add WINDOW TUMBLING (...), or use EMIT CHANGES."),
+				 vs_position(sel->stmt, sel->emit_location)));
+	if (sel->primary_key != NIL && create->stream)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a stream has no primary key"),
+				 errdetail("It has a row for each change."),
+				 errhint("Use CREATE TABLE, or remove PRIMARY KEY."),
+				 vs_position(sel->stmt, sel->primary_key_location)));
+	vs_lower_select(sel);
+	if (OidIsValid(old))
+		replace_output(create, old);
+	else
+		create_output(create);
+	if (sel->primary_key != NIL)
+		add_primary_key(create);
+}
+
+/* Run a command whose parse analysis is done. */
+void
+vs_run_utility(VsStatement *stmt, Node *utility)
+{
+	PlannedStmt *pstmt = makeNode(PlannedStmt);
+
+	pstmt->commandType = CMD_UTILITY;
+	pstmt->canSetTag = true;
+	pstmt->utilityStmt = utility;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ProcessUtility(pstmt, stmt->parsed ? stmt->parsed : stmt->text, false,
+				   PROCESS_UTILITY_QUERY, NULL, NULL, None_Receiver, NULL);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+}
+
+/* CREATE TABLE name WITH (velostream.continuous ...) AS the query */
+static void
+create_output(VsCreate *create)
+{
+	VsStatement *stmt = create->sel->stmt;
+	CreateTableAsStmt *ctas = makeNode(CreateTableAsStmt);
+
+	ctas->query = (Node *) create->sel->select;
+	ctas->into = makeNode(IntoClause);
+	ctas->into->rel = create->name;
+	ctas->into->options = output_options(create);
+	ctas->into->onCommit = ONCOMMIT_NOOP;
+	ctas->objtype = OBJECT_TABLE;
+	ctas->if_not_exists = create->if_not_exists;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ctas = castNode(CreateTableAsStmt, vs_analyze(create->sel, (Node *) ctas)->utilityStmt);
+	PopActiveSnapshot();
+	stmt->parsed = create->sel->text;
+	vs_run_utility(stmt, (Node *) ctas);
+	stmt->parsed = NULL;
+}
+
+static DefElem *
+option(const char *name, const char *value, int location)
+{
+	return makeDefElemExtended(pstrdup(VS_SCHEMA_NAME), pstrdup(name),
+							   value ? (Node *) makeString(pstrdup(value)) : NULL,
+							   DEFELEM_UNSPEC, location);
+}
+
+static List *
+output_options(VsCreate *create)
+{
+	List	   *result = list_make1(option("continuous", NULL, -1));
+
+	if (create->stream)
+		result = lappend(result, option("kind", "stream", -1));
+	if (create->sel->emit == VS_EMIT_FINAL)
+		result = lappend(result, option("emit", "final", create->sel->emit_said ?
+										create->sel->emit_location : create->sel->window_location));
+	return list_concat(result, vs_property_options(create->sel));
+}
+
+/* ----------
+ * OR REPLACE
+ * ----------
+ */
+
+/* The output that is to be replaced, or InvalidOid. */
+static Oid
+find_replaced(VsCreate *create)
+{
+	VsStatement *stmt = create->sel->stmt;
+	Oid			nspid = RangeVarGetCreationNamespace(create->name);
+	Oid			relid = get_relname_relid(create->name->relname, nspid);
+
+	if (!OidIsValid(relid))
+		return InvalidOid;
+	if (!pg_class_ownercheck(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, create->name->relname);
+	if (!vs_registry_is_output(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not the output of a continuous query", create->name->relname),
+				 errhint("Choose another name, or drop it first."),
+				 vs_position(stmt, create->name->location)));
+	return relid;
+}
+
+/* Create the output under another name, fill it, and let it take the place of the old one. */
+static void
+replace_output(VsCreate *create, Oid old)
+{
+	VsStatement *stmt = create->sel->stmt;
+	char	   *name = create->name->relname;
+	Oid			nspid = get_rel_namespace(old);
+	RenameStmt *rename = makeNode(RenameStmt);
+	Oid			output;
+
+	/* a name that nobody chooses, and that is there once at most */
+	create->name->schemaname = get_namespace_name(nspid);
+	create->name->relname = psprintf("velostream_new_%u", old);
+	create_output(create);
+	output = get_relname_relid(create->name->relname, nspid);
+	fill_output(output);
+	copy_privileges(old, output);
+	drop_replaced(stmt, old);
+
+	rename->renameType = OBJECT_TABLE;
+	rename->relationType = OBJECT_TABLE;
+	rename->relation = copyObject(create->name);
+	rename->newname = name;
+	vs_run_utility(stmt, (Node *) rename);
+	create->name->relname = name;
+}
+
+/* Run the first batch of a query, here and now. */
+static void
+fill_output(Oid output)
+{
+	VsBatchOptions options = {.immediate_flush = true};
+	VsBatchResult result;
+	int			nestlevel;
+
+	vs_release_before_batch();
+	nestlevel = NewGUCNestLevel();
+	vs_guc_fix_planner(false);
+	vs_batch_run(output, &options, &result);
+	AtEOXact_GUC(false, nestlevel);
+	if (result.busy || result.skipped)
+		elog(ERROR, "the first batch of a new query did not run");
+	CommandCounterIncrement();
+}
+
+/* Give a table the privileges that another one has, if they have one owner. */
+static void
+copy_privileges(Oid from, Oid to)
+{
+	Relation	rel = table_open(RelationRelationId, RowExclusiveLock);
+	HeapTuple	source = SearchSysCache1(RELOID, ObjectIdGetDatum(from));
+	HeapTuple	target = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(to));
+	Oid			owner;
+	Datum		acl;
+	bool		isnull;
+
+	if (!HeapTupleIsValid(source) || !HeapTupleIsValid(target))
+		elog(ERROR, "cache lookup failed for relation %u or %u", from, to);
+	owner = ((Form_pg_class) GETSTRUCT(target))->relowner;
+	acl = SysCacheGetAttr(RELOID, source, Anum_pg_class_relacl, &isnull);
+	if (!isnull && ((Form_pg_class) GETSTRUCT(source))->relowner == owner)
+	{
+		Datum		values[Natts_pg_class] = {0};
+		bool		nulls[Natts_pg_class] = {false};
+		bool		replaces[Natts_pg_class] = {false};
+		Oid		   *before = NULL;
+		Oid		   *after;
+		int			nbefore = 0;
+		int			nafter = aclmembers(DatumGetAclP(acl), &after);
+		Datum		default_acl = SysCacheGetAttr(RELOID, target, Anum_pg_class_relacl, &isnull);
+
+		if (!isnull)
+			nbefore = aclmembers(DatumGetAclP(default_acl), &before);
+		values[Anum_pg_class_relacl - 1] = acl;
+		replaces[Anum_pg_class_relacl - 1] = true;
+		target = heap_modify_tuple(target, RelationGetDescr(rel), values, nulls, replaces);
+		CatalogTupleUpdate(rel, &target->t_self, target);
+		updateAclDependencies(RelationRelationId, to, 0, owner, nbefore, before, nafter, after);
+	}
+	ReleaseSysCache(source);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+static void
+drop_replaced(VsStatement *stmt, Oid old)
+{
+	DropStmt   *drop = makeNode(DropStmt);
+	ErrorContextCallback callback = {error_context_stack, dependents_error, NULL};
+
+	drop->objects = list_make1(list_make2(makeString(get_namespace_name(get_rel_namespace(old))),
+										  makeString(get_rel_name(old))));
+	drop->removeType = OBJECT_TABLE;
+	drop->behavior = DROP_RESTRICT;
+	error_context_stack = &callback;
+	vs_run_utility(stmt, (Node *) drop);
+	error_context_stack = callback.previous;
+}
+
+/* Dropping it with CASCADE is not what the user is to do. */
+static void
+dependents_error(void *arg)
+{
+	if (geterrcode() == ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST)
+		errhint("CREATE OR REPLACE makes a new table: drop what depends on the old one first, and create it again afterwards.");
+}
+
+/* ----------
+ * PRIMARY KEY
+ * ----------
+ */
+
+/* ALTER TABLE name ADD PRIMARY KEY (...) */
+static void
+add_primary_key(VsCreate *create)
+{
+	VsStatement *stmt = create->sel->stmt;
+	Oid			output = RangeVarGetRelid(create->name, NoLock, false);
+	AlterTableStmt *alter = makeNode(AlterTableStmt);
+	AlterTableCmd *cmd = makeNode(AlterTableCmd);
+	Constraint *constraint = makeNode(Constraint);
+	ListCell   *lc;
+
+	check_primary_key(create, output);
+	constraint->contype = CONSTR_PRIMARY;
+	constraint->location = -1;
+	foreach(lc, create->sel->primary_key)
+		constraint->keys = lappend(constraint->keys,
+								   makeString(get_attname(output, lfirst_int(lc) + 1, false)));
+	cmd->subtype = AT_AddConstraint;
+	cmd->def = (Node *) constraint;
+	alter->relation = copyObject(create->name);
+	alter->cmds = list_make1(cmd);
+	alter->objtype = OBJECT_TABLE;
+	vs_run_utility(stmt, (Node *) alter);
+}
+
+/* Are the columns just those that identify a row? */
+static void
+check_primary_key(VsCreate *create, Oid output)
+{
+	VsSelect   *sel = create->sel;
+	Bitmapset  *given = NULL;
+	Bitmapset  *needed = NULL;
+	StringInfoData names;
+	VsQueryEntry entry;
+	VsPlan	   *plan;
+	VsRunAs		before;
+	ListCell   *lc;
+
+	/* IF NOT EXISTS found something else there */
+	if (!vs_registry_read(output, &entry))
+		return;
+	vs_run_as_begin(&before, entry.owner);
+	plan = vs_plan_make(&entry, CurrentMemoryContext);
+	vs_run_as_end(&before);
+
+	initStringInfo(&names);
+	foreach(lc, sel->primary_key)
+		given = bms_add_member(given, lfirst_int(lc) + 1);
+	for (int i = 0; i < plan->nkeys; i++)
+	{
+		needed = bms_add_member(needed, plan->keys[i].output_attno);
+		appendStringInfo(&names, "%s%s", i == 0 ? "" : ", ",
+						 get_attname(output, plan->keys[i].output_attno, false));
+	}
+	if (!bms_equal(given, needed))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("PRIMARY KEY must name just the columns that identify a row"),
+				 plan->nkeys == 0 ?
+				 errdetail("No columns identify the rows of this query.") :
+				 errdetail("Rows of this query are identified by: %s.", names.data),
+				 errhint(plan->nkeys == 0 ? "Add GROUP BY, or select the primary key of the source." :
+						 "Select each of them with PRIMARY KEY, and no other column."),
+				 vs_position(sel->stmt, sel->primary_key_location)));
+	MemoryContextDelete(plan->context);
+}

@@ -1,0 +1,429 @@
+/*-------------------------------------------------------------------------
+ *
+ * vs_lower.c
+ *	  A SELECT of the dialect in plain SQL: windows are functions of the schema
+ *	  velostream among the group keys.
+ *
+ * What is to be inserted into expressions is inserted by hooks of parse
+ * analysis that see each name of a column: _window_start and _window_end
+ * become calls of those functions, names that are no column but an alias of
+ * the select list become the expression they stand for.  Where we need such a
+ * place ourselves, the raw tree has the name of a column that cannot be
+ * another's: MARKER.key, the window among the group keys, and MARKER.time, the
+ * event time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "dialect/vs_dialect_internal.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_node.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/varlena.h"
+#include "velostream.h"
+
+#define MARKER	"velostream window"
+
+/* More uses of aliases than this are a mistake, or malice: each doubles, and so on. */
+#define MAX_ALIASES 10000
+
+/* Functions that are found without the prefix "velostream.". */
+const char *const vs_dialect_functions[] = {
+	"approx_count_distinct", "collect", "count_distinct", "date_format", "datediff", "delta",
+	"first", "first_value", "from_unixtime", "group_concat", "last", "last_value", "listagg",
+	"median", "tumble_end", "tumble_start", "unix_timestamp", NULL
+};
+
+static void add_window(VsSelect *sel);
+static void show_window(VsSelect *sel);
+static bool is_bound(Node *node, const char *which);
+static void set_default_time(VsSelect *sel);
+static bool name_functions(Node *node, void *context);
+static bool is_hidden(const char *name, int nargs);
+static void set_hooks(ParseState *pstate, void *arg);
+static Node *before_column(ParseState *pstate, ColumnRef *ref);
+static Node *after_column(ParseState *pstate, ColumnRef *ref, Node *column);
+static Node *transform_time(ParseState *pstate, VsSelect *sel);
+static Node *window_start(VsSelect *sel);
+static Node *window_end(VsSelect *sel);
+
+static ColumnRef *
+column(List *fields, int location)
+{
+	ColumnRef  *ref = makeNode(ColumnRef);
+
+	ref->fields = fields;
+	ref->location = location;
+	return ref;
+}
+
+static Node *
+marker(VsSelect *sel, const char *what)
+{
+	return (Node *) column(list_make2(makeString(MARKER), makeString(pstrdup(what))),
+						   sel->window_location);
+}
+
+/* Turn a query into plain SQL, but for what the hooks do when it is analyzed. */
+void
+vs_lower_select(VsSelect *sel)
+{
+	const char *field;
+	int			location;
+
+	field = vs_property(sel, "event.time.field", &location);
+	if (field && sel->ts == NULL)
+	{
+		List	   *names = NIL;
+		List	   *fields = NIL;
+		ListCell   *lc;
+
+		if (!SplitIdentifierString(pstrdup(field), '.', &names) || names == NIL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_NAME),
+					 errmsg("invalid name of a column: \"%s\"", field),
+					 vs_position(sel->stmt, location)));
+		foreach(lc, names)
+			fields = lappend(fields, makeString(lfirst(lc)));
+		sel->ts = (Node *) column(fields, location);
+	}
+	if (sel->window != VS_WINDOW_NONE)
+	{
+		if (sel->ts == NULL)
+			set_default_time(sel);
+		add_window(sel);
+	}
+	name_functions((Node *) sel->select, sel);
+}
+
+/* The window, and the keys of a session, among the group keys. */
+static void
+add_window(VsSelect *sel)
+{
+	SelectStmt *select = sel->select;
+	ListCell   *lc;
+
+	show_window(sel);
+	foreach(lc, sel->keys)
+	{
+		if (!list_member(select->groupClause, lfirst(lc)))
+			select->groupClause = lappend(select->groupClause, lfirst(lc));
+	}
+	select->groupClause = lappend(select->groupClause, marker(sel, "key"));
+}
+
+/* The bound that identifies a window is a column of the output. */
+static void
+show_window(VsSelect *sel)
+{
+	const char *bound = sel->window == VS_WINDOW_CUMULATE ? "_window_end" : "_window_start";
+	ResTarget  *target = makeNode(ResTarget);
+	ListCell   *lc;
+
+	foreach(lc, sel->select->targetList)
+	{
+		if (is_bound(lfirst_node(ResTarget, lc)->val, bound))
+			return;
+	}
+	target->name = pstrdup(bound);
+	target->val = marker(sel, "key");
+	target->location = -1;
+	sel->select->targetList = lappend(sel->select->targetList, target);
+	ereport(NOTICE,
+			(errmsg("column \"%s\" is added to the output", bound),
+			 errdetail("It is not selected; the output needs it to identify its rows.")));
+}
+
+/* Is it a column's name, without a table, that equals "which" in any case? */
+static bool
+is_bound(Node *node, const char *which)
+{
+	List	   *fields;
+
+	if (!IsA(node, ColumnRef))
+		return false;
+	fields = ((ColumnRef *) node)->fields;
+	return list_length(fields) == 1 && IsA(linitial(fields), String) &&
+		pg_strcasecmp(strVal(linitial(fields)), which) == 0;
+}
+
+/*
+ * Nobody said what the event time is: the one that the source has by itself.
+ */
+static void
+set_default_time(VsSelect *sel)
+{
+	static const char *const names[] = {"_event_time", "_window_end", "_timestamp"};
+	List	   *from = sel->select->fromClause;
+
+	if (list_length(from) == 1 && IsA(linitial(from), RangeVar))
+	{
+		Oid			relid = RangeVarGetRelid(linitial_node(RangeVar, from), NoLock, true);
+
+		for (int i = 0; i < lengthof(names) && OidIsValid(relid); i++)
+		{
+			if (get_attnum(relid, names[i]) != InvalidAttrNumber)
+			{
+				sel->ts = (Node *) column(list_make1(makeString(pstrdup(names[i]))),
+										  sel->window_location);
+				return;
+			}
+		}
+		if (!OidIsValid(relid))
+			return;				/* PostgreSQL will say that */
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("the window has no event time"),
+			 errhint("Name it as the first argument, as in WINDOW TUMBLING(ts, 5m), or by WITH ('event.time.field' = 'ts')."),
+			 vs_position(sel->stmt, sel->window_location)));
+}
+
+/* ----------
+ * Functions
+ * ----------
+ */
+
+/* Find functions of ours without a prefix; FIRST and LAST go by the event time. */
+static bool
+name_functions(Node *node, void *context)
+{
+	VsSelect   *sel = context;
+	FuncCall   *call = (FuncCall *) node;
+	const char *name;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, FuncCall) && list_length(call->funcname) == 1)
+	{
+		int			i = 0;
+
+		name = strVal(linitial(call->funcname));
+		while (vs_dialect_functions[i] && strcmp(vs_dialect_functions[i], name) != 0)
+			i++;
+		if (vs_dialect_functions[i] && call->over == NULL &&
+			!is_hidden(name, list_length(call->args)))
+		{
+			if (strcmp(name, "first_value") == 0)
+				name = "first";
+			if (strcmp(name, "last_value") == 0)
+				name = "last";
+			if ((strcmp(name, "first") == 0 || strcmp(name, "last") == 0) &&
+				list_length(call->args) == 1 && sel->ts != NULL)
+				call->args = lappend(call->args, marker(sel, "time"));
+			call->funcname = list_make2(makeString(pstrdup(VS_SCHEMA_NAME)), makeString(pstrdup(name)));
+		}
+	}
+	return raw_expression_tree_walker(node, name_functions, context);
+}
+
+/* Does the search_path lead to another function that could be called so? */
+static bool
+is_hidden(const char *name, int nargs)
+{
+	Oid			ours = get_namespace_oid(VS_SCHEMA_NAME, true);
+	FuncCandidateList candidate;
+
+	candidate = FuncnameGetCandidates(list_make1(makeString(pstrdup(name))), nargs, NIL,
+									  true, true, false, true);
+	for (; candidate; candidate = candidate->next)
+	{
+		if (get_func_namespace(candidate->oid) != ours &&
+			get_func_prokind(candidate->oid) != PROKIND_WINDOW)
+			return true;
+	}
+	return false;
+}
+
+/* ----------
+ * Analysis
+ * ----------
+ */
+
+/* Analyze a statement that contains a lowered query. */
+Query *
+vs_analyze(VsSelect *sel, Node *statement)
+{
+	RawStmt    *raw = makeNode(RawStmt);
+	Query	   *result;
+
+	raw->stmt = statement;
+	sel->stmt->parsed = sel->text;
+	result = parse_analyze_withcb(raw, sel->text, set_hooks, sel, NULL);
+	sel->stmt->parsed = NULL;
+	return result;
+}
+
+static void
+set_hooks(ParseState *pstate, void *arg)
+{
+	pstate->p_pre_columnref_hook = before_column;
+	pstate->p_post_columnref_hook = after_column;
+	pstate->p_ref_hook_state = arg;
+}
+
+/* A name that means something to us, whatever columns there are. */
+static Node *
+before_column(ParseState *pstate, ColumnRef *ref)
+{
+	VsSelect   *sel = pstate->p_ref_hook_state;
+	Node	   *raw;
+
+	if (list_length(ref->fields) == 2 && IsA(linitial(ref->fields), String) &&
+		strcmp(strVal(linitial(ref->fields)), MARKER) == 0 && IsA(lsecond(ref->fields), String))
+	{
+		if (strcmp(strVal(lsecond(ref->fields)), "time") == 0 && sel->ts != NULL)
+			return transform_time(pstate, sel);
+		if (strcmp(strVal(lsecond(ref->fields)), "key") != 0 || sel->window == VS_WINDOW_NONE)
+			return NULL;
+		raw = sel->window == VS_WINDOW_CUMULATE ? window_end(sel) : window_start(sel);
+	}
+	else if (sel->window == VS_WINDOW_NONE || sel->in_time)
+		return NULL;			/* in the event time it is a column of the
+								 * source */
+	else if (is_bound((Node *) ref, "_window_start"))
+		raw = window_start(sel);
+	else if (is_bound((Node *) ref, "_window_end"))
+		raw = window_end(sel);
+	else
+		return NULL;
+	return transformExpr(pstate, raw, pstate->p_expr_kind);
+}
+
+/* A name that is no column: an alias of the select list before it, perhaps. */
+static Node *
+after_column(ParseState *pstate, ColumnRef *ref, Node *found)
+{
+	VsSelect   *sel = pstate->p_ref_hook_state;
+	const char *name;
+	ListCell   *lc;
+
+	if (found != NULL || list_length(ref->fields) != 1 || !IsA(linitial(ref->fields), String))
+		return NULL;
+	if (sel->window == VS_WINDOW_NONE &&
+		(is_bound((Node *) ref, "_window_start") || is_bound((Node *) ref, "_window_end")))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" does not exist", strVal(linitial(ref->fields))),
+				 errhint("The bounds of a window need a WINDOW clause."),
+				 parser_errposition(pstate, ref->location)));
+	if (pstate->p_expr_kind != EXPR_KIND_SELECT_TARGET && pstate->p_expr_kind != EXPR_KIND_GROUP_BY &&
+		pstate->p_expr_kind != EXPR_KIND_HAVING && !sel->in_time)
+		return NULL;
+
+	name = strVal(linitial(ref->fields));
+	foreach(lc, sel->items)
+	{
+		ResTarget  *item = lfirst_node(ResTarget, lc);
+		int			end = lnext(sel->items, lc) ?
+		lfirst_node(ResTarget, lnext(sel->items, lc))->location : sel->list_end;
+
+		if (item->name == NULL || strcmp(item->name, name) != 0 || ref->location < end)
+			continue;
+		check_stack_depth();
+		if (++sel->aliases > MAX_ALIASES)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("aliases are used too often"),
+					 errhint("Compute the repeated expression in a view over the source."),
+					 parser_errposition(pstate, ref->location)));
+		return transformExpr(pstate, copyObject(item->val), pstate->p_expr_kind);
+	}
+	return NULL;
+}
+
+/* The event time, which must be of a type that has windows. */
+static Node *
+transform_time(ParseState *pstate, VsSelect *sel)
+{
+	Node	   *result;
+
+	if (sel->in_time)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("the event time depends on itself"),
+				 parser_errposition(pstate, exprLocation(sel->ts))));
+	sel->in_time = true;
+	result = transformExpr(pstate, copyObject(sel->ts), pstate->p_expr_kind);
+	sel->in_time = false;
+	switch (getBaseType(exprType(result)))
+	{
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case DATEOID:
+		case INT8OID:
+		case INT4OID:
+		case INT2OID:
+			break;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("event time cannot be of type %s", format_type_be(exprType(result))),
+					 errhint("Its types are timestamp, timestamptz, date, and bigint or integer for milliseconds since 1970."),
+					 parser_errposition(pstate, exprLocation(sel->ts))));
+	}
+	return result;
+}
+
+/* velostream.name(...) */
+static Node *
+call(VsSelect *sel, const char *name, List *args)
+{
+	return (Node *) makeFuncCall(list_make2(makeString(pstrdup(VS_SCHEMA_NAME)),
+											makeString(pstrdup(name))),
+								 args, COERCE_EXPLICIT_CALL, sel->window_location);
+}
+
+/* cumulate(ts, step, size): ends of windows */
+static Node *
+cumulate(VsSelect *sel)
+{
+	return call(sel, "cumulate", list_make3(marker(sel, "time"), copyObject(sel->step),
+											copyObject(sel->size)));
+}
+
+/* The start of the window that a row is in, raw. */
+static Node *
+window_start(VsSelect *sel)
+{
+	switch (sel->window)
+	{
+		case VS_WINDOW_HOP:
+			return call(sel, "hop", list_make3(marker(sel, "time"), copyObject(sel->size),
+											   copyObject(sel->step)));
+		case VS_WINDOW_CUMULATE:
+			return call(sel, "cumulate_start", list_make2(cumulate(sel), copyObject(sel->size)));
+		case VS_WINDOW_SESSION:
+			return call(sel, "session", list_make2(marker(sel, "time"), copyObject(sel->size)));
+		default:
+			return call(sel, "tumble", list_make2(marker(sel, "time"), copyObject(sel->size)));
+	}
+}
+
+/* Its end, raw; a session's depends on all rows of it. */
+static Node *
+window_end(VsSelect *sel)
+{
+	Node	   *last;
+
+	switch (sel->window)
+	{
+		case VS_WINDOW_CUMULATE:
+			return cumulate(sel);
+		case VS_WINDOW_SESSION:
+			last = (Node *) makeFuncCall(SystemFuncName("max"), list_make1(marker(sel, "time")),
+										 COERCE_EXPLICIT_CALL, sel->window_location);
+			return call(sel, "window_end", list_make2(last, copyObject(sel->size)));
+		default:
+			return call(sel, "window_end", list_make2(window_start(sel), copyObject(sel->size)));
+	}
+}
