@@ -175,9 +175,8 @@ replace_output(VsCreate *create, Oid old)
 	RenameStmt *rename = makeNode(RenameStmt);
 	Oid			output;
 
-	/* a name that nobody chooses, and that is there once at most */
 	create->name->schemaname = get_namespace_name(nspid);
-	create->name->relname = psprintf("velostream_new_%u", old);
+	create->name->relname = ChooseRelationName(name, NULL, "new", nspid, false);
 	create_output(create);
 	output = get_relname_relid(create->name->relname, nspid);
 	fill_output(output);

@@ -356,17 +356,33 @@ run_explain(VsStatement *stmt)
 	VsCreate	create = {0};
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	char	   *result;
+	char	   *volatile result = NULL;
 
 	create.name = makeRangeVar(NULL, psprintf("velostream_explain_%d", MyProcPid), -1);
 	create.sel = vs_read_select(stmt);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	vs_create(&create);
-	result = vs_explain_output(RangeVarGetRelid(create.name, NoLock, false));
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	PG_TRY();
+	{
+		vs_create(&create);
+		result = vs_explain_output(RangeVarGetRelid(create.name, NoLock, false));
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		ReThrowError(edata);
+	}
+	PG_END_TRY();
 	return result;
 }
 
