@@ -69,6 +69,8 @@ SELECT lowered('SELECT to_timestamp(ms / 1000) AT TIME ZONE ''UTC'' AS t, t + in
 SELECT lowered('SELECT local + interval ''1s'' AS t, _window_start AS w, count(*) FROM trades WINDOW TUMBLING(t, 1m) GROUP BY t');
 -- a column comes before an alias of that name
 SELECT lowered('SELECT seconds AS id, id + 1 AS next FROM trades');
+-- and an alias before the rows of a table of that name
+SELECT lowered('SELECT symbol, count(*) AS trades, trades + 1 AS more FROM trades GROUP BY symbol HAVING trades > 1');
 -- functions without prefix; one of the user's own comes first
 SELECT lowered('SELECT median(price), delta(qty), count_distinct(symbol), approx_count_distinct(symbol), group_concat(symbol), listagg(symbol), collect(id) FROM trades');
 SELECT lowered('SELECT tumble_start(ts, ''5m''), tumble_end(ts, ''5m'') FROM trades');

@@ -26,6 +26,7 @@
 #include "parser/analyze.h"
 #include "parser/parse_expr.h"
 #include "parser/parse_node.h"
+#include "parser/parse_relation.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/varlena.h"
@@ -51,6 +52,7 @@ static bool name_functions(Node *node, void *context);
 static bool is_hidden(const char *name, int nargs);
 static void set_hooks(ParseState *pstate, void *arg);
 static Node *before_column(ParseState *pstate, ColumnRef *ref);
+static Node *aliased(ParseState *pstate, VsSelect *sel, ColumnRef *ref);
 static Node *after_column(ParseState *pstate, ColumnRef *ref, Node *column);
 static Node *transform_time(ParseState *pstate, VsSelect *sel);
 static Node *window_start(VsSelect *sel);
@@ -271,7 +273,10 @@ set_hooks(ParseState *pstate, void *arg)
 	pstate->p_ref_hook_state = arg;
 }
 
-/* A name that means something to us, whatever columns there are. */
+/*
+ * A name that means something to us.  In the event time, _window_start is a
+ * column of the source.
+ */
 static Node *
 before_column(ParseState *pstate, ColumnRef *ref)
 {
@@ -287,37 +292,29 @@ before_column(ParseState *pstate, ColumnRef *ref)
 			return NULL;
 		raw = sel->window == VS_WINDOW_CUMULATE ? window_end(sel) : window_start(sel);
 	}
-	else if (sel->window == VS_WINDOW_NONE || sel->in_time)
-		return NULL;			/* in the event time it is a column of the
-								 * source */
-	else if (is_bound((Node *) ref, "_window_start"))
+	else if (sel->window != VS_WINDOW_NONE && !sel->in_time && is_bound((Node *) ref, "_window_start"))
 		raw = window_start(sel);
-	else if (is_bound((Node *) ref, "_window_end"))
+	else if (sel->window != VS_WINDOW_NONE && !sel->in_time && is_bound((Node *) ref, "_window_end"))
 		raw = window_end(sel);
-	else
+	else if ((raw = aliased(pstate, sel, ref)) == NULL)
 		return NULL;
 	return transformExpr(pstate, raw, pstate->p_expr_kind);
 }
 
-/* A name that is no column: an alias of the select list before it, perhaps. */
+/*
+ * The expression that a name stands for, if it is an alias of an item of the
+ * select list before it, and no column.  (The name of a table stands for its
+ * rows, in PostgreSQL; an alias comes first.)
+ */
 static Node *
-after_column(ParseState *pstate, ColumnRef *ref, Node *found)
+aliased(ParseState *pstate, VsSelect *sel, ColumnRef *ref)
 {
-	VsSelect   *sel = pstate->p_ref_hook_state;
 	const char *name;
 	ListCell   *lc;
 
-	if (found != NULL || list_length(ref->fields) != 1 || !IsA(linitial(ref->fields), String))
-		return NULL;
-	if (sel->window == VS_WINDOW_NONE &&
-		(is_bound((Node *) ref, "_window_start") || is_bound((Node *) ref, "_window_end")))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" does not exist", strVal(linitial(ref->fields))),
-				 errhint("The bounds of a window need a WINDOW clause."),
-				 parser_errposition(pstate, ref->location)));
-	if (pstate->p_expr_kind != EXPR_KIND_SELECT_TARGET && pstate->p_expr_kind != EXPR_KIND_GROUP_BY &&
-		pstate->p_expr_kind != EXPR_KIND_HAVING && !sel->in_time)
+	if (list_length(ref->fields) != 1 || !IsA(linitial(ref->fields), String) ||
+		(pstate->p_expr_kind != EXPR_KIND_SELECT_TARGET && pstate->p_expr_kind != EXPR_KIND_GROUP_BY &&
+		 pstate->p_expr_kind != EXPR_KIND_HAVING && !sel->in_time))
 		return NULL;
 
 	name = strVal(linitial(ref->fields));
@@ -327,7 +324,8 @@ after_column(ParseState *pstate, ColumnRef *ref, Node *found)
 		int			end = lnext(sel->items, lc) ?
 		lfirst_node(ResTarget, lnext(sel->items, lc))->location : sel->list_end;
 
-		if (item->name == NULL || strcmp(item->name, name) != 0 || ref->location < end)
+		if (item->name == NULL || strcmp(item->name, name) != 0 || ref->location < end ||
+			colNameToVar(pstate, name, false, ref->location) != NULL)
 			continue;
 		check_stack_depth();
 		if (++sel->aliases > MAX_ALIASES)
@@ -336,8 +334,24 @@ after_column(ParseState *pstate, ColumnRef *ref, Node *found)
 					 errmsg("aliases are used too often"),
 					 errhint("Compute the repeated expression in a view over the source."),
 					 parser_errposition(pstate, ref->location)));
-		return transformExpr(pstate, copyObject(item->val), pstate->p_expr_kind);
+		return copyObject(item->val);
 	}
+	return NULL;
+}
+
+/* A name that is nothing yet: the error for those that need a window. */
+static Node *
+after_column(ParseState *pstate, ColumnRef *ref, Node *found)
+{
+	VsSelect   *sel = pstate->p_ref_hook_state;
+
+	if (found == NULL && sel->window == VS_WINDOW_NONE &&
+		(is_bound((Node *) ref, "_window_start") || is_bound((Node *) ref, "_window_end")))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" does not exist", strVal(linitial(ref->fields))),
+				 errhint("The bounds of a window need a WINDOW clause."),
+				 parser_errposition(pstate, ref->location)));
 	return NULL;
 }
 

@@ -361,6 +361,66 @@ ok($alive, "the server lives on after $calls calls");
 cmp_ok($accepted, '>', 0, "$accepted queries were accepted, $refused statements refused");
 
 # ----------
+# the dialect: scripts that are right, and what becomes of them
+# ----------
+my @scripts = (
+	'CREATE TABLE z AS SELECT s, _window_start, _WINDOW_END, count(*) AS n, first(v) AS f, n * 2 AS twice FROM fz WHERE v > 1 GROUP BY s WINDOW TUMBLING(ts, 5m) HAVING n > 0 EMIT CHANGES',
+	'CREATE OR REPLACE TABLE z AS SELECT s AS k PRIMARY KEY, sum(v) FROM fz GROUP BY k WITH (\'on.error\' = \'dead_letter\', \'sink.topic\' = \'t\'); DROP TABLE z CASCADE',
+	"-- \@job_mode: simple\n/* \@x: */ CREATE STREAM IF NOT EXISTS z AS SELECT id, '5m;' || \$q\$;\$q\$ AS \"the 5m; one\", \"ü\" FROM fz; DESCRIBE z; SHOW STATUS z LIKE 'k%'; PAUSE JOB z; STOP JOB z FORCE",
+	'CREATE TABLE z AS SELECT count(*), max(v) AS ä FROM fz WINDOW SLIDING(ts, INTERVAL \'10\' MINUTE, 90s) EMIT FINAL WITH (\'watermark.max_out_of_orderness\' = \'5s\', \'late.data.strategy\' = drop)',
+	'CREATE TABLE z AS SELECT s, _window_end, count(*) FROM fz WINDOW SESSION(500ms, s) WITH (\'event.time.field\' = \'ts\', "source.mode" = 1)',
+	'START JOB z AS SELECT _window_start, _window_end, avg(v) FROM fz WINDOW CUMULATE(ts, 1h, 1d) WITH (\'event.time.field\' = \'ts\')',
+	'EXPLAIN SELECT s, median(v), delta(v) AS d, d + 1 AS e FROM fz GROUP BY s; SHOW TABLES; SHOW STREAMS; SHOW JOBS LIKE \'%\'; SHOW FUNCTIONS; SHOW PROPERTIES nothing');
+my @pieces = ('SELECT', 'FROM', 'WINDOW', 'TUMBLING', 'SESSION', 'EMIT', 'FINAL', 'WITH', '(', ')', '((', '))', ',', ';', '.', '\'', '"', '--', '/*', '*/', '$$', '$x$', '5m', '0', '-1', '1e9', '5mm', '1e', '0x1F', '$1',
+	'99999999999999999999999s', 'INTERVAL', '_window_start', '_window_end', 'AS', 'PRIMARY', 'KEY', 'PRIMARY KEY', 'OVER (ROWS WINDOW', 'JOIN', 'UNION SELECT', 'OR REPLACE', 'first', 'z', 'fz', 'é', '\\', 'E\'\\', 'U&\'\\', '@', ':', '::', "\n", ' ', 'NULL',
+	'"velostream window".time', '"velostream window".key', '((((((((((((((((', 'x' x 100, 'now()', '*', '%s%n');
+
+sub mutate
+{
+	my ($script) = @_;
+
+	for (1 .. pick(1, 1, 1, 2, 2, 3, 5, 12))
+	{
+		my $at = int(rand(length($script) + 1));
+		my $how = int(rand(6));
+
+		if ($how == 0) { substr($script, $at, int(rand(12)), '') }
+		elsif ($how == 1) { substr($script, $at, 0, pick(@pieces)) }
+		elsif ($how == 2) { substr($script, $at, 0, substr($script, int(rand(length($script) + 1)), int(rand(40)))) }
+		elsif ($how == 3) { substr($script, $at, 1, chr(pick(1 .. 126, 0xe9, 0x20ac))) if $at < length($script) }
+		else
+		{
+			# a word, or what is none
+			my @words = split /(\W+)/, $script;
+
+			$words[ int(rand(@words)) ] = pick(@pieces, map { " $_ " } @pieces) if @words;
+			$script = join('', @words);
+		}
+	}
+	return $script;
+}
+
+$node->safe_psql('postgres', 'SET ROLE hostile; CREATE TABLE fz (id bigint PRIMARY KEY, s text, v numeric, ts timestamptz, "ü" int); '
+	  . q{INSERT INTO fz SELECT i, 's' || i % 3, i, '2024-01-01'::timestamptz + i * interval '1 min', i FROM generate_series(1, 20) i});
+foreach my $script (@scripts[ 0 .. 3 ])
+{
+	my $sql = 'SET ROLE hostile; BEGIN; SELECT count(*) FROM velostream.execute(' . quote($script) . '); ROLLBACK;';
+
+	utf8::encode($sql);
+	my ($rc, $out, $err) = $node->psql('postgres', $sql, timeout => 120);
+	is($rc, 0, 'a script that is right') or diag($err);
+}
+for my $round (1 .. ($rounds ? $rounds * 10 : 60))
+{
+	my @sql = ('SET client_min_messages = error;', 'SET ROLE hostile;', "SET statement_timeout = '2s';");
+
+	push @sql, 'BEGIN;', 'SELECT velostream.execute(' . quote(mutate(pick(@scripts))) . ');', 'ROLLBACK;' for 1 .. 30;
+	$alive &= run(join("\n", @sql));
+	last unless $alive;
+}
+ok($alive, 'the server lives on after scripts of the dialect');
+
+# ----------
 # at the limits
 # ----------
 for my $query (
@@ -382,7 +442,9 @@ for my $query (
 # in a database of another encoding
 $node->safe_psql('postgres', q{CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'});
 run(q{CREATE EXTENSION velostream; SET client_encoding = 'UTF8'; CREATE TABLE s (a int, "é" text); CREATE TABLE "oé" WITH (velostream.continuous) AS SELECT a, "é" FROM s;
-CREATE TABLE x WITH (velostream.continuous, velostream.kind = 'я') AS SELECT a FROM s; INSERT INTO s VALUES (1, 'é'); SELECT velostream.wait(timeout => '10s');}, db => 'latin');
+CREATE TABLE x WITH (velostream.continuous, velostream.kind = 'я') AS SELECT a FROM s; INSERT INTO s VALUES (1, 'é');
+SELECT velostream.execute('CREATE TABLE "dé" AS SELECT "é", count(*) AS "é é" FROM s GROUP BY "é"; CREATE TABLE d2 AS SELECT ''é'' FROM s WINDOW TUMBLING("é", 5m) WITH (''é'' = ''é'')');
+SELECT velostream.wait(timeout => '10s');}, db => 'latin');
 is($node->safe_psql('latin', q{SELECT count(*) FROM velostream.queries WHERE state = 'running'}), 1, 'another encoding');
 
 # ----------
