@@ -86,6 +86,9 @@ SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW 
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 99999999999999999999s)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts FROM other, 5m)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts AS x, 5m)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(*, 5m)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(trades.*, 5m)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW SESSION(ts, 5m, *)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(word, 5m)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(day, 5m)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(5m)');

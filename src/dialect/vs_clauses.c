@@ -425,7 +425,8 @@ read_expression(VsStatement *stmt, Argument *argument)
 	/* nothing of a SELECT but one expression */
 	plain->targetList = select->targetList;
 	if (list_length(select->targetList) != 1 || !equal(plain, select) ||
-		(target = linitial_node(ResTarget, select->targetList))->name != NULL)
+		(target = linitial_node(ResTarget, select->targetList))->name != NULL ||
+		(IsA(target->val, ColumnRef) && IsA(linitial(((ColumnRef *) target->val)->fields), A_Star)))
 		vs_syntax_error(stmt, argument->first, "An expression is expected here.");
 	return target->val;
 }

@@ -19,6 +19,7 @@
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
+#include "storage/itemptr.h"
 #include "velostream.h"
 
 /*
