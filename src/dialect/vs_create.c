@@ -5,9 +5,13 @@
  *	  (velostream.continuous) AS.
  *
  * OR REPLACE makes the new output under another name, fills it, drops the old
- * one and takes its name, all in one transaction: who reads it meanwhile reads
- * the old one.  What depends on the old one would have to go with it, so there
- * must be nothing; its privileges are kept.
+ * one and takes its name, all in one transaction.  Who has read the old one
+ * before keeps it from being dropped until his transaction ends; who comes
+ * later waits for our commit, and finds the new one.  His snapshot may be
+ * older than that (he took it before he had to wait), so rows of the first
+ * batch are frozen, as COPY FREEZE does it: every snapshot sees them.  What
+ * depends on the old output would have to go with it, so there must be
+ * nothing; its privileges are kept.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +20,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/xloginsert.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
@@ -27,6 +32,7 @@
 #include "plan/vs_plan.h"
 #include "process/vs_process.h"
 #include "registry/vs_registry.h"
+#include "storage/bufmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
@@ -43,6 +49,7 @@ static List *output_options(VsCreate *create);
 static Oid	find_replaced(VsCreate *create);
 static void replace_output(VsCreate *create, Oid old);
 static void fill_output(Oid output);
+static void freeze_rows(Oid output);
 static void copy_privileges(Oid from, Oid to);
 static void drop_replaced(VsStatement *stmt, Oid old);
 static void dependents_error(void *arg);
@@ -180,6 +187,7 @@ replace_output(VsCreate *create, Oid old)
 	create_output(create);
 	output = get_relname_relid(create->name->relname, nspid);
 	fill_output(output);
+	freeze_rows(output);
 	copy_privileges(old, output);
 	drop_replaced(stmt, old);
 
@@ -207,6 +215,53 @@ fill_output(Oid output)
 	if (result.busy || result.skipped)
 		elog(ERROR, "the first batch of a new query did not run");
 	CommandCounterIncrement();
+}
+
+/* Is a tuple of a table that we have made one of its rows, for this transaction? */
+static bool
+is_row(HeapTupleHeader tuple)
+{
+	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(tuple)) &&
+		((tuple->t_infomask & HEAP_XMAX_INVALID) ||
+		 !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(tuple)));
+}
+
+/*
+ * Let every snapshot see the rows of an output that this transaction has made.
+ * Nobody else can see the table before the commit, and after an abort it is
+ * gone.
+ */
+static void
+freeze_rows(Oid output)
+{
+	Relation	rel = table_open(output, AccessExclusiveLock);
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+
+	for (BlockNumber block = 0; block < nblocks; block++)
+	{
+		Buffer		buffer;
+		Page		page;
+
+		CHECK_FOR_INTERRUPTS();
+		buffer = ReadBuffer(rel, block);
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		page = BufferGetPage(buffer);
+
+		START_CRIT_SECTION();
+		for (OffsetNumber i = FirstOffsetNumber; i <= PageGetMaxOffsetNumber(page); i++)
+		{
+			ItemId		item = PageGetItemId(page, i);
+
+			if (ItemIdIsNormal(item) && is_row((HeapTupleHeader) PageGetItem(page, item)))
+				HeapTupleHeaderSetXminFrozen((HeapTupleHeader) PageGetItem(page, item));
+		}
+		MarkBufferDirty(buffer);
+		if (RelationNeedsWAL(rel))
+			log_newpage_buffer(buffer, true);
+		END_CRIT_SECTION();
+		UnlockReleaseBuffer(buffer);
+	}
+	table_close(rel, NoLock);
 }
 
 /* Give a table the privileges that another one has, if they have one owner. */
