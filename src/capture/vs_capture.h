@@ -99,6 +99,9 @@ extern uint64 vs_delta_next_ordinal(VsDelta *delta);	/* one past the last row
 extern bool vs_delta_exhausted(VsDelta *delta); /* the last execution came to
 												 * the end */
 
+/* Deliver only rows of this weight, which keep their ordinals; 0: all. */
+extern void vs_delta_only_weight(VsDelta *delta, int weight);
+
 /* Identity of the row delivered last (for dead letters). */
 extern void vs_delta_last_row(VsDelta *delta, Oid *relid, ItemPointer tid,
 							  TransactionId *xmin, int *weight,

@@ -282,6 +282,13 @@ vs_delta_last_bucket(VsDelta *delta)
 	return (vs_delta_next_ordinal(delta) - 1) / delta->bucket_rows;
 }
 
+/* From now on only rows of that weight are delivered, or, with 0, all. */
+void
+vs_delta_only_weight(VsDelta *delta, int weight)
+{
+	delta->only_weight = weight;
+}
+
 static void
 begin_execution(VsDelta *delta)
 {

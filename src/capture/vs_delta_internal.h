@@ -94,6 +94,8 @@ struct VsDelta
 	bool		cut;			/* some scan was ended by the window */
 
 	HTAB	   *dead;			/* row versions not to be delivered, or NULL */
+	int			only_weight;	/* rows of the other weight are left out; 0:
+								 * none are */
 
 	/* the row delivered last: its page, its number there, offset and weight */
 	VsLeaf	   *last_leaf;		/* NULL: none yet */

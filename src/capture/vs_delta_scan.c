@@ -465,9 +465,10 @@ next_row(ScanState *ss)
 		tuple->t_len = ItemIdGetLength(lp);
 		tuple->t_tableOid = reader->leaf->relid;
 		ItemPointerSet(&tuple->t_self, reader->block, code);
-	} while (unlikely(delta->dead != NULL) &&
-			 vs_delta_is_dead(delta, tuple->t_tableOid, &tuple->t_self,
-							  HeapTupleHeaderGetRawXmin(tuple->t_data)));
+	} while (unlikely(delta->only_weight == -dslot->weight) ||
+			 (unlikely(delta->dead != NULL) &&
+			  vs_delta_is_dead(delta, tuple->t_tableOid, &tuple->t_self,
+							   HeapTupleHeaderGetRawXmin(tuple->t_data))));
 
 	/* what ExecStoreBufferHeapTuple does, for its own kind of slot only */
 	if (dslot->base.buffer != reader->buffer || TTS_SHOULDFREE(slot))

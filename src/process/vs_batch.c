@@ -480,7 +480,7 @@ vs_execute_delta(VsBatch *batch)
 	uint64		rows = batch->options->batch_rows;
 	uint64		first = 0;
 
-	if (rows == 0 || (batch->change && batch->plan->recompute) ||
+	if (rows == 0 || !vs_divisible(batch) ||
 		(!batch->change && batch->plan->strategy != VS_STRATEGY_GROUPS))
 		vs_execute_window(batch, 0, PG_UINT64_MAX);
 	else if (!batch->change && rows < MAX_BUCKET_ROWS && can_bucket(batch->plan))
@@ -615,6 +615,18 @@ open_window_indexes(VsBatch *batch, List *keys, Oid *panes, Oid *windows)
 										  list_delete_int(list_copy(keys), column), column);
 	if (plan->timed)
 		*windows = vs_registry_window_index(plan->entry.state, NIL, column);
+}
+
+/*
+ * Can the delta be processed in parts?  Not where groups are computed again
+ * from the source as it is after all of it; nor where rows are known by a key,
+ * of which the new version may come in an earlier part than the old one.
+ */
+bool
+vs_divisible(VsBatch *batch)
+{
+	return !batch->change ||
+		!(batch->plan->recompute || batch->plan->strategy == VS_STRATEGY_ROWS);
 }
 
 /* Read the rows [first, last) of the delta through its plan, for the errors only. */
@@ -813,6 +825,8 @@ vs_wait_point(const char *point)
 						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
+		if (ProcDiePending)
+			break;				/* interrupts are held off: it ends later */
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;

@@ -57,6 +57,7 @@ extern void vs_execute_isolating(VsBatch *batch);
 extern VsRun *vs_run_begin(VsBatch *batch);
 extern void vs_run_end(VsRun *run);
 extern void vs_execute_window(VsBatch *batch, uint64 first, uint64 last);
+extern bool vs_divisible(VsBatch *batch);
 extern void vs_probe_window(VsBatch *batch, uint64 first, uint64 last);
 extern void vs_execute_delta(VsBatch *batch);	/* as options->batch_rows says */
 extern void vs_batch_enter(void);

@@ -44,15 +44,17 @@ static void bury(VsBatch *batch, ErrorData *error);
 /*
  * Process the whole delta; failing rows become dead letters.
  *
- * Groups computed again come out as they are after the whole delta, so that is
- * processed at once; when it fails, the rows to blame are looked for first.
+ * What cannot be processed in parts is tried as a whole.  When that fails,
+ * rows that are known by a key are processed in parts after all: first those
+ * that go, then those that come.  Groups computed again come out as they are
+ * after the whole delta: there the rows to blame are looked for.
  */
 void
 vs_execute_isolating(VsBatch *batch)
 {
 	ErrorData  *error;
 
-	if (!batch->change || !batch->plan->recompute)
+	if (vs_divisible(batch))
 	{
 		(void) isolate_all(batch, true);
 		return;
@@ -61,6 +63,17 @@ vs_execute_isolating(VsBatch *batch)
 	if (error == NULL)
 		return;
 	expect_row_error(error);
+	if (batch->plan->strategy == VS_STRATEGY_ROWS)
+	{
+		FreeErrorData(error);
+		for (int weight = -1; weight <= 1; weight += 2)
+		{
+			vs_delta_only_weight(batch->delta, weight);
+			(void) isolate_all(batch, true);
+		}
+		vs_delta_only_weight(batch->delta, 0);
+		return;
+	}
 	if (!isolate_all(batch, false))
 		ReThrowError(error);
 	FreeErrorData(error);
