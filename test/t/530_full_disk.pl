@@ -14,7 +14,7 @@ use VelostreamTest;
 
 my $disk = $ENV{VELOSTREAM_SMALL_DISK};
 my $filler = defined $disk ? "$disk/filler" : undef;
-my $rows = 20000;	# of each change
+my $rows = 10000;	# of each change
 my $tables = <<'END';
 CREATE TABLE src (id serial PRIMARY KEY, g int, v int) TABLESPACE pg_default;
 CREATE TABLE log (g int, v int) TABLESPACE pg_default;
@@ -55,6 +55,14 @@ sub states
 		$states{$name} = join(' ', grep { $_ ne '' } @rest);
 	}
 	return \%states;
+}
+
+# Run a statement, on a server that may be down: writing to a psql that has
+# ended is an error, too.
+sub succeeds
+{
+	my ($node, $sql) = @_;
+	return eval { $node->psql('postgres', $sql) == 0 };
 }
 
 # Nothing in the log that must not be, where the WAL's disk is full.
@@ -112,7 +120,7 @@ END $$;
 SELECT velostream.resume('totals');
 END
 		}
-		for my $kb (0, 64, 1000)
+		for my $kb (0, 1000)
 		{
 			my $name = "tables: $where, $kb kB";
 
@@ -228,7 +236,7 @@ CREATE TABLE maxima WITH (velostream.continuous, velostream.on_error = dead_lett
 CREATE TABLE log_totals WITH (velostream.continuous, velostream.source_mode = append) AS SELECT g, count(*) FROM log GROUP BY g;
 END
 	oracle($node, 'postgres', 'server: the beginning');
-	for my $round (1 .. 8)
+	for my $round (1 .. 4)
 	{
 		fill_disk(int(rand(2000)));
 		for my $i (1 .. 4)
@@ -243,11 +251,11 @@ END
 				"SELECT velostream.rebuild('maxima')",
 				"DROP TABLE IF EXISTS q$i")
 			{
-				$failed++ if $node->psql('postgres', $sql) != 0;
+				$failed++ unless succeeds($node, $sql);
 			}
 		}
 		free_disk();
-		if ($node->psql('postgres', 'SELECT 1') != 0)
+		unless (succeeds($node, 'SELECT 1'))
 		{
 			$node->stop('immediate', fail_ok => 1);
 			$node->{_pid} = undef;
