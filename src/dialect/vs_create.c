@@ -35,6 +35,7 @@
 #include "storage/bufmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -46,6 +47,7 @@
 
 static void create_output(VsCreate *create);
 static List *output_options(VsCreate *create);
+static Oid	owner_of(Oid relid);
 static Oid	find_replaced(VsCreate *create);
 static void replace_output(VsCreate *create, Oid old);
 static void fill_output(Oid output);
@@ -151,6 +153,19 @@ output_options(VsCreate *create)
  * ----------
  */
 
+static Oid
+owner_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	result = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
 /* The output that is to be replaced, or InvalidOid. */
 static Oid
 find_replaced(VsCreate *create)
@@ -168,6 +183,13 @@ find_replaced(VsCreate *create)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not the output of a continuous query", create->name->relname),
 				 errhint("Choose another name, or drop it first."),
+				 vs_position(stmt, create->name->location)));
+	if (owner_of(relid) != GetUserId())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("table \"%s\" belongs to another role", create->name->relname),
+				 errdetail("The new one would belong to you."),
+				 errhint("Use SET ROLE %s first.", quote_identifier(GetUserNameFromId(owner_of(relid), false))),
 				 vs_position(stmt, create->name->location)));
 	return relid;
 }
@@ -264,7 +286,7 @@ freeze_rows(Oid output)
 	table_close(rel, NoLock);
 }
 
-/* Give a table the privileges that another one has, if they have one owner. */
+/* Give a table the privileges that another one of the same owner has. */
 static void
 copy_privileges(Oid from, Oid to)
 {
@@ -279,7 +301,7 @@ copy_privileges(Oid from, Oid to)
 		elog(ERROR, "cache lookup failed for relation %u or %u", from, to);
 	owner = ((Form_pg_class) GETSTRUCT(target))->relowner;
 	acl = SysCacheGetAttr(RELOID, source, Anum_pg_class_relacl, &isnull);
-	if (!isnull && ((Form_pg_class) GETSTRUCT(source))->relowner == owner)
+	if (!isnull)
 	{
 		Datum		values[Natts_pg_class] = {0};
 		bool		nulls[Natts_pg_class] = {false};

@@ -405,7 +405,8 @@ run_select(VsStatement *stmt)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a SELECT cannot be run as a statement of its own"),
-				 errhint("Use CREATE STREAM or CREATE TABLE ... AS SELECT, and read that.")));
+				 errhint("Use CREATE STREAM or CREATE TABLE ... AS SELECT, and read that."),
+				 vs_position(stmt, 0)));
 
 	initStringInfo(&sql);
 	foreach(lc, query.query->targetList)
