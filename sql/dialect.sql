@@ -178,7 +178,7 @@ GRANT CREATE ON SCHEMA dialect TO dialect_reader;
 GRANT SELECT ON trades TO dialect_reader;
 SET ROLE dialect_reader;
 SELECT * FROM velostream.execute('CREATE TABLE theirs AS SELECT id FROM trades');
-SELECT * FROM velostream.execute('SHOW TABLES; CREATE OR REPLACE TABLE theirs AS SELECT id, symbol FROM trades');
+SELECT * FROM velostream.execute('CREATE OR REPLACE TABLE theirs AS SELECT id, symbol FROM trades');
 RESET ROLE;
 SELECT * FROM velostream.execute('CREATE OR REPLACE TABLE theirs AS SELECT id FROM trades');
 SELECT * FROM velostream.execute('DROP TABLE theirs');
