@@ -95,7 +95,7 @@ CREATE TABLE t_cumulate AS SELECT _window_start, _window_end, count(*) AS n FROM
 CREATE TABLE t_day AS SELECT _window_end, count(*) AS n FROM trades WINDOW TUMBLING(day, 1d) EMIT CHANGES;
 CREATE TABLE t_session AS SELECT symbol, _window_start, _window_end, count(*) AS n FROM trades GROUP BY symbol WINDOW SESSION(ts, 40s) EMIT CHANGES;
 CREATE TABLE t_final AS SELECT symbol, _window_start, count(*) AS n FROM trades GROUP BY symbol WINDOW TUMBLING(ts, 1h)
-	WITH ('source.mode' = 'append', 'watermark.strategy' = 'bounded_out_of_orderness', 'watermark.max_out_of_orderness' = '10s', 'late.data.strategy' = 'drop',
+	WITH ('source.mode' = 'append', 'watermark.strategy' = 'bounded_out_of_orderness', 'watermark.max_out_of_orderness' = '10s', 'late.data.strategy' = 'update_previous',
 		'watermark.idle_timeout' = '1h', 'watermark.max_future_skew' = '1d', 'window.retention' = '2 days', 'on.error' = 'stop',
 		'trades_source.type' = 'kafka_source', 'trades_source.bootstrap.servers' = 'broker:9092', 'trades_source.schema.value' = 'x', 'topic' = 't');
 CREATE TABLE t_keyed AS SELECT id PRIMARY KEY, price FROM trades WHERE qty > 5;
@@ -152,6 +152,21 @@ CREATE VIEW over AS SELECT * FROM t_events;
 SELECT * FROM velostream.execute('STOP JOB t_events');
 SELECT * FROM velostream.execute('STOP JOB t_events FORCE');
 SELECT to_regclass('over'), to_regclass('t_events');
+
+-- ----------
+-- a SELECT by itself: run once, row by row, over what is there
+-- ----------
+CREATE TABLE temps (id serial PRIMARY KEY, city text, temp int, at bigint);
+INSERT INTO temps (city, temp, at) VALUES ('London', 15, 1000), ('London', 10, 2000), ('Paris', 20, 2500), ('London', 20, 7000), ('Paris', NULL, 8000), ('Paris', 15, 13000);
+SELECT * FROM velostream.execute($$
+SELECT city, count(*) AS n, min(temp), max(temp) FROM temps GROUP BY city;
+SELECT city, count(*) AS n, min(temp), max(temp) FROM temps GROUP BY city EMIT CHANGES;
+SELECT city, sum(temp) FROM temps WHERE city = 'London' GROUP BY city EMIT FINAL;
+SELECT city, _window_start, _window_end, count(*) AS n, last(temp) FROM temps WINDOW TUMBLING(at, 5s) GROUP BY city;
+SELECT city, _window_start, count(*) AS n FROM temps WINDOW TUMBLING(at, 5s) GROUP BY city EMIT CHANGES;
+SELECT id, temp + 1 AS more FROM temps WHERE temp > 15;
+SELECT id FROM temps WHERE temp > 1500
+$$);
 
 -- ----------
 -- OR REPLACE

@@ -46,7 +46,6 @@
 #include "vs_guc.h"
 
 static void create_output(VsCreate *create);
-static List *output_options(VsCreate *create);
 static Oid	owner_of(Oid relid);
 static Oid	find_replaced(VsCreate *create);
 static void replace_output(VsCreate *create, Oid old);
@@ -114,7 +113,7 @@ create_output(VsCreate *create)
 	ctas->query = (Node *) create->sel->select;
 	ctas->into = makeNode(IntoClause);
 	ctas->into->rel = create->name;
-	ctas->into->options = output_options(create);
+	ctas->into->options = vs_output_options(create->sel, create->stream);
 	ctas->into->onCommit = ONCOMMIT_NOOP;
 	ctas->objtype = OBJECT_TABLE;
 	ctas->if_not_exists = create->if_not_exists;
@@ -135,17 +134,21 @@ option(const char *name, const char *value, int location)
 							   DEFELEM_UNSPEC, location);
 }
 
-static List *
-output_options(VsCreate *create)
+/*
+ * The velostream.* options (DefElem) of a CREATE TABLE that makes a query's
+ * output.
+ */
+List *
+vs_output_options(VsSelect *sel, bool stream)
 {
 	List	   *result = list_make1(option("continuous", NULL, -1));
 
-	if (create->stream)
+	if (stream)
 		result = lappend(result, option("kind", "stream", -1));
-	if (create->sel->emit == VS_EMIT_FINAL)
-		result = lappend(result, option("emit", "final", create->sel->emit_said ?
-										create->sel->emit_location : create->sel->window_location));
-	return list_concat(result, vs_property_options(create->sel));
+	if (sel->emit == VS_EMIT_FINAL)
+		result = lappend(result, option("emit", "final", sel->emit_said ?
+										sel->emit_location : sel->window_location));
+	return list_concat(result, vs_property_options(sel));
 }
 
 /* ----------

@@ -17,18 +17,23 @@
 /* A SELECT of the dialect, lowered to plain SQL and analyzed. */
 typedef struct VsDialectQuery
 {
-	Query	   *query;			/* not rewritten; positions are those of the
-								 * text */
-	List	   *options;		/* of DefElem: velostream.* options, as they
-								 * stand in WITH of a CREATE TABLE */
+	struct VsStatement *stmt;	/* whose errors are given their place */
+	Query	   *query;			/* not rewritten */
+	const char *text;			/* what its positions refer to: the user's
+								 * text, with clauses of ours blanked out */
+	List	   *options;		/* of DefElem: velostream.* options, for
+								 * vs_options_read */
 	bool		windowed;
 	bool		final;			/* EMIT FINAL, said or by default */
 } VsDialectQuery;
 
 /*
  * Analyze a text that is one SELECT of the dialect, with the rights and the
- * search_path of the current user.  Errors point at the text.
+ * search_path of the current user.  From then on until vs_dialect_end,
+ * positions of errors are taken for positions in result->text, and given the
+ * user's.
  */
-extern void vs_dialect_query(const char *text, VsDialectQuery *result);
+extern void vs_dialect_begin(const char *text, VsDialectQuery *result);
+extern void vs_dialect_end(VsDialectQuery *query);
 
 #endif							/* VS_DIALECT_H */

@@ -128,6 +128,7 @@ typedef struct VsCreate
 } VsCreate;
 
 extern void vs_create(VsCreate *create);
+extern List *vs_output_options(VsSelect *sel, bool stream);
 extern void vs_run_utility(VsStatement *stmt, Node *utility);
 
 /* vs_execute.c: the output that a name stands for; with missing_ok, InvalidOid if there is no such relation */
@@ -137,6 +138,5 @@ extern Oid	vs_find_output(VsStatement *stmt, RangeVar *name, bool missing_ok);
 extern char *vs_show(VsStatement *stmt);
 extern char *vs_describe(VsStatement *stmt);
 extern char *vs_explain_output(Oid output);
-extern char *vs_rows_as_text(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls);
 
 #endif							/* VS_DIALECT_INTERNAL_H */

@@ -14,13 +14,14 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "dialect/vs_dialect_internal.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
-#include "parser/parse_func.h"
+#include "process/vs_process.h"
+#include "registry/vs_options.h"
 #include "registry/vs_registry.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
@@ -37,6 +38,13 @@ typedef struct Answer
 	char	   *text;			/* or NULL */
 } Answer;
 
+/* What a SELECT by itself emits. */
+typedef struct SelectResult
+{
+	StringInfoData text;
+	int			ncolumns;
+} SelectResult;
+
 static Answer run_statement(VsStatement *stmt);
 static void note_annotations(VsStatement *stmt);
 static Answer run_create(VsStatement *stmt);
@@ -46,6 +54,7 @@ static Answer run_drop(VsStatement *stmt);
 static void drop_output(VsStatement *stmt, Oid output, DropBehavior behavior);
 static char *run_explain(VsStatement *stmt);
 static char *run_select(VsStatement *stmt);
+static void collect_row(char op, TupleTableSlot *slot, void *arg);
 static void read_query(VsStatement *stmt, VsDialectQuery *result);
 static void call_on_output(const char *sql, Oid output);
 
@@ -387,63 +396,79 @@ run_explain(VsStatement *stmt)
 }
 
 /*
- * A bare SELECT runs over the rows there are: velostream.query() takes its
- * text, and wants to be told the columns.
+ * A SELECT by itself runs once over the rows that there are, row by row, or
+ * with EMIT FINAL and without a window all at once.
  */
 static char *
 run_select(VsStatement *stmt)
 {
-	Oid			types[2] = {TEXTOID, INT4OID};
-	Datum		values[1] = {CStringGetTextDatum(stmt->text)};
-	List	   *name = list_make2(makeString(VS_SCHEMA_NAME), makeString("query"));
+	VsBatchOptions options = {.emit = collect_row};
 	VsDialectQuery query;
-	StringInfoData sql;
-	ListCell   *lc;
+	VsOptions	read;
+	SelectResult result;
+	ParseState *pstate = make_parsestate(NULL);
 
 	read_query(stmt, &query);
-	if (!OidIsValid(LookupFuncName(name, 2, types, true)))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a SELECT cannot be run as a statement of its own"),
-				 errhint("Use CREATE STREAM or CREATE TABLE ... AS SELECT, and read that."),
-				 vs_position(stmt, 0)));
+	pstate->p_sourcetext = query.text;
+	stmt->parsed = query.text;
+	(void) vs_options_read(pstate, query.options, &read);
+	free_parsestate(pstate);
 
-	initStringInfo(&sql);
-	foreach(lc, query.query->targetList)
-	{
-		TargetEntry *tle = lfirst_node(TargetEntry, lc);
-		Node	   *expr = (Node *) tle->expr;
-
-		if (!tle->resjunk)
-			appendStringInfo(&sql, "%s c%d %s", sql.len == 0 ? "SELECT * FROM velostream.query($1) AS t(" : ",",
-							 tle->resno,
-							 format_type_extended(exprType(expr), exprTypmod(expr),
-												  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
-	}
-	if (sql.len == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("the select list is empty"),
-				 vs_position(stmt, 0)));
-	appendStringInfoChar(&sql, ')');
-	return vs_rows_as_text(sql.data, 1, types, values, NULL);
+	initStringInfo(&result.text);
+	result.ncolumns = ExecCleanTargetListLength(query.query->targetList);
+	options.emit_arg = &result;
+	options.batch_rows = query.final && !query.windowed ? 0 : 1;
+	if (!query.windowed)
+		read.time.emit = VS_EMIT_CHANGES;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	vs_query_run(query.query, query.text, &read.time, &options);
+	PopActiveSnapshot();
+	stmt->parsed = NULL;
+	return result.text.data;
 }
 
-/* One SELECT of the dialect; see vs_dialect.h. */
+/* Make a line of an emitted row; its last columns are keys that were not selected. */
+static void
+collect_row(char op, TupleTableSlot *slot, void *arg)
+{
+	SelectResult *result = arg;
+
+	if (op == 'd')
+		return;
+	slot_getallattrs(slot);
+	for (int i = 0; i < result->ncolumns; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, i);
+		Oid			output;
+		bool		is_varlena;
+
+		if (i > 0 || result->text.len > 0)
+			appendStringInfoString(&result->text, i > 0 ? " | " : "\n");
+		getTypeOutputInfo(att->atttypid, &output, &is_varlena);
+		if (!slot->tts_isnull[i])
+			appendStringInfoString(&result->text, OidOutputFunctionCall(output, slot->tts_values[i]));
+	}
+}
+
+/* See vs_dialect.h. */
 void
-vs_dialect_query(const char *text, VsDialectQuery *result)
+vs_dialect_begin(const char *text, VsDialectQuery *result)
 {
 	List	   *statements = vs_lex_script(text);
-	VsStatement *stmt;
 
 	if (list_length(statements) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("one SELECT is expected")));
-	stmt = linitial(statements);
-	vs_errors_begin(stmt);
-	read_query(stmt, result);
-	vs_errors_end(stmt);
+				 errmsg("one SELECT is expected, not %d statements", list_length(statements))));
+	vs_errors_begin(linitial(statements));
+	read_query(linitial(statements), result);
+	result->stmt->parsed = result->text;
+}
+
+void
+vs_dialect_end(VsDialectQuery *query)
+{
+	vs_errors_end(query->stmt);
 }
 
 /* Read a SELECT, from the token to be read next to the end, and analyze it. */
@@ -458,8 +483,10 @@ read_query(VsStatement *stmt, VsDialectQuery *result)
 				 errmsg("PRIMARY KEY is for CREATE TABLE"),
 				 vs_position(stmt, sel->primary_key_location)));
 	vs_lower_select(sel);
-	result->options = vs_property_options(sel);
+	result->stmt = stmt;
+	result->options = vs_output_options(sel, false);
 	result->windowed = sel->window != VS_WINDOW_NONE;
 	result->final = sel->emit == VS_EMIT_FINAL;
+	result->text = sel->text;
 	result->query = vs_analyze(sel, (Node *) sel->select);
 }

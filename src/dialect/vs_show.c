@@ -61,6 +61,7 @@ static const char *const property_keys[] = {
 	"max_future_skew", "window_retention", "with_data"
 };
 
+static char *rows_as_text(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls);
 static char *show_row(const char *sql, Oid output, const char *const *keys, int nkeys, const char *pattern);
 static Oid	read_output(VsStatement *stmt);
 static const char *read_pattern(VsStatement *stmt);
@@ -115,7 +116,7 @@ vs_show(VsStatement *stmt)
 	pattern = read_pattern(stmt);
 	if (pattern)
 		values[0] = CStringGetTextDatum(pattern);
-	return vs_rows_as_text(sql, nargs, types, values, pattern ? NULL : "n ");
+	return rows_as_text(sql, nargs, types, values, pattern ? NULL : "n ");
 }
 
 /* DESCRIBE: the rest of the statement is read here. */
@@ -135,7 +136,7 @@ vs_describe(VsStatement *stmt)
 				 errmsg("relation \"%s\" does not exist", name->relname),
 				 vs_position(stmt, name->location)));
 	values[0] = ObjectIdGetDatum(relid);
-	return vs_rows_as_text(DESCRIBE_COLUMNS, 1, types, values, NULL);
+	return rows_as_text(DESCRIBE_COLUMNS, 1, types, values, NULL);
 }
 
 /* EXPLAIN of a query that exists: its SQL, and how it is kept up to date. */
@@ -145,13 +146,13 @@ vs_explain_output(Oid output)
 	Oid			types[1] = {REGCLASSOID};
 	Datum		values[1] = {ObjectIdGetDatum(output)};
 
-	return psprintf("%s\n%s", vs_rows_as_text(DESCRIBE_QUERY, 1, types, values, NULL),
-					vs_rows_as_text(EXPLAIN_QUERY, 1, types, values, NULL));
+	return psprintf("%s\n%s", rows_as_text(DESCRIBE_QUERY, 1, types, values, NULL),
+					rows_as_text(EXPLAIN_QUERY, 1, types, values, NULL));
 }
 
 /* The rows of a query: a line each, without NULLs. */
-char *
-vs_rows_as_text(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
+static char *
+rows_as_text(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 {
 	MemoryContext context = CurrentMemoryContext;
 	StringInfoData result;
@@ -190,7 +191,7 @@ show_row(const char *sql, Oid output, const char *const *keys, int nkeys, const 
 	values[0] = ObjectIdGetDatum(output);
 	values[1] = text_array(keys, nkeys);
 	values[2] = pattern ? CStringGetTextDatum(pattern) : (Datum) 0;
-	return vs_rows_as_text(sql, 3, types, values, pattern ? NULL : "  n");
+	return rows_as_text(sql, 3, types, values, pattern ? NULL : "  n");
 }
 
 /* The name of an output. */
