@@ -382,5 +382,18 @@ SELECT count(*) FROM velostream.query('SELECT k, count(*), avg(n) FROM many GROU
 SELECT (SELECT count(*) FROM pg_class) = :relations AS relations, (SELECT count(*) FROM velostream.query) = :queries AS queries,
 	(SELECT count(*) FROM velostream.frontier) = :frontiers AS frontiers;
 
+-- ----------
+-- the dialect
+-- ----------
+CREATE TABLE readings (id serial PRIMARY KEY, k text, v int, at bigint);
+INSERT INTO readings (k, v, at) VALUES ('A', 10, 100), ('A', 20, 500), ('A', 50, 2100), ('A', 5, 800), ('B', 30, 1200), ('B', 1, 9000);
+SELECT * FROM velostream.query($$SELECT _window_start, k, count(*), sum(v) FROM readings GROUP BY k WINDOW TUMBLING(at, 1s) WITH ('watermark.max_out_of_orderness' = '1300 ms')$$) AS t(w bigint, k text, n bigint, s bigint);
+SELECT * FROM velostream.query($$SELECT _window_start, k, count(*), sum(v) FROM readings GROUP BY k WINDOW TUMBLING(at, 1s) EMIT FINAL$$) AS t(w bigint, k text, n bigint, s bigint);
+SELECT * FROM velostream.query($$SELECT _window_start, k, count(*), sum(v) FROM readings GROUP BY k WINDOW TUMBLING(at, 1s) EMIT CHANGES$$) AS t(w bigint, k text, n bigint, s bigint);
+SELECT * FROM velostream.query('SELECT k, min(v), max(v), last(v) AS newest FROM readings GROUP BY k EMIT FINAL WITH (''event.time.field'' = ''at'')') AS t(k text, lo int, hi int, newest int);
+SELECT * FROM velostream.query('SELECT k AS a, count(*) AS n, n + 1 AS m FROM readings GROUP BY a HAVING n > 2 EMIT CHANGES', 2) AS t(k text, n bigint, m bigint);
+SELECT * FROM velostream.query('SELECT k PRIMARY KEY, count(*) FROM readings GROUP BY k') AS t(k text, n bigint);
+SELECT * FROM velostream.query('SELECT k, count(*) FROM readings GROUP BY k WINDOW TUMBLING(at, 5x)') AS t(k text, n bigint);
+SELECT * FROM velostream.query('SELECT ''ä'' AS k, nothing FROM readings WINDOW TUMBLING(at, 5s)') AS t(k text, n bigint);
 DROP SCHEMA query CASCADE;
 DROP ROLE query_user;

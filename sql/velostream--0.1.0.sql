@@ -187,7 +187,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'velostream_query'
 LANGUAGE C STABLE PARALLEL UNSAFE CALLED ON NULL INPUT;
 COMMENT ON FUNCTION velostream.query(text, integer) IS
-'run a SELECT as a continuous query would, over the rows that are visible now, in the order of arrival, and return every row that it emits; so many rows are one batch, with 0 or null all are';
+'run a SELECT, also of the dialect, as a continuous query would, over the rows that are visible now, in the order of arrival, and return every row that it emits; so many rows are one batch, with 0 or null all are';
 
 CREATE FUNCTION velostream.explain(query regclass)
 RETURNS SETOF text

@@ -20,14 +20,14 @@
  */
 #include "postgres.h"
 
+#include "dialect/vs_dialect.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/analyze.h"
-#include "parser/parser.h"
+#include "parser/parse_node.h"
 #include "process/vs_batch_internal.h"
-#include "tcop/tcopprot.h"
+#include "registry/vs_options.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -46,8 +46,6 @@ static void run_once(Query *query, const VsTimeOptions *time, const VsBatchOptio
 static void make_memory(VsBatch *batch);
 static void tell_left_out(VsBatch *batch);
 static void read_arguments(FunctionCallInfo fcinfo, char **source, VsBatchOptions *options);
-static Query *analyze(const char *source);
-static void move_position(void *arg);
 static void check_columns(TupleDesc desc, Query *query);
 static void store_row(char op, TupleTableSlot *slot, void *arg);
 
@@ -156,26 +154,19 @@ tell_left_out(VsBatch *batch)
 
 /*
  * velostream.query(query text, batch_rows integer) returns setof record: run a
- * SELECT over the rows that are visible now, so many at a time, and return
+ * SELECT of the dialect over the rows that are visible now, so many at a time, and return
  * every row that it emits, in order.  Without batch_rows, or with 0, all rows
- * are one batch.
+ * are one batch; so they are with EMIT FINAL and without a window.
  */
 Datum
 velostream_query(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	VsBatchOptions options = {0};
-	VsTimeOptions time = {
-		.emit = VS_EMIT_CHANGES,
-		.late = VS_LATE_DEAD_LETTER,
-		.delay = -1,
-		.idle_timeout = -1,
-		.max_future_skew = -1,
-		.retention = -1
-	};
-	ErrorContextCallback callback;
+	VsDialectQuery query;
+	VsOptions	read;
+	ParseState *pstate = make_parsestate(NULL);
 	EmittedRows result;
-	Query	   *query;
 	char	   *source;
 
 	read_arguments(fcinfo, &source, &options);
@@ -185,14 +176,18 @@ velostream_query(PG_FUNCTION_ARGS)
 	options.emit = store_row;
 	options.emit_arg = &result;
 
-	callback.callback = move_position;
-	callback.arg = source;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-	query = analyze(source);
-	check_columns(result.desc, query);
-	vs_query_run(query, source, &time, &options);
-	error_context_stack = callback.previous;
+	vs_dialect_begin(source, &query);
+	pstate->p_sourcetext = query.text;
+	(void) vs_options_read(pstate, query.options, &read);
+	free_parsestate(pstate);
+	check_columns(result.desc, query.query);
+	if (query.final && !query.windowed)
+	{
+		options.batch_rows = 0;
+		read.time.emit = VS_EMIT_CHANGES;
+	}
+	vs_query_run(query.query, query.text, &read.time, &options);
+	vs_dialect_end(&query);
 	return (Datum) 0;
 }
 
@@ -220,33 +215,6 @@ read_arguments(FunctionCallInfo fcinfo, char **source, VsBatchOptions *options)
 				 errmsg("batch_rows must not be negative"),
 				 errhint("Zero makes one batch of all rows.")));
 	options->batch_rows = PG_GETARG_INT32(1);
-}
-
-/* Parse and analyze a text that must be one query. */
-static Query *
-analyze(const char *source)
-{
-	List	   *statements = pg_parse_query(source);
-
-	if (list_length(statements) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("velostream.query() takes one SELECT, not %d statements",
-						list_length(statements))));
-	return parse_analyze_fixedparams(linitial_node(RawStmt, statements), source, NULL, 0, NULL);
-}
-
-/* A position in the text is not one in the statement that has called us. */
-static void
-move_position(void *arg)
-{
-	int			position = geterrposition();
-
-	if (position <= 0)
-		return;
-	errposition(0);
-	internalerrposition(position);
-	internalerrquery(arg);
 }
 
 /* An error unless the caller's column definition list is that of the query. */
