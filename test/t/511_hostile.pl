@@ -370,6 +370,7 @@ my @scripts = (
 	'CREATE TABLE z AS SELECT count(*), max(v) AS ä FROM fz WINDOW SLIDING(ts, INTERVAL \'10\' MINUTE, 90s) EMIT FINAL WITH (\'watermark.max_out_of_orderness\' = \'5s\', \'late.data.strategy\' = drop)',
 	'CREATE TABLE z AS SELECT s, _window_end, count(*) FROM fz WINDOW SESSION(500ms, s) WITH (\'event.time.field\' = \'ts\', "source.mode" = 1)',
 	'START JOB z AS SELECT _window_start, _window_end, avg(v) FROM fz WINDOW CUMULATE(ts, 1h, 1d) WITH (\'event.time.field\' = \'ts\')',
+	'SELECT s, count(*) AS n, n + 1 AS m FROM fz WINDOW TUMBLING(ts, 5m) GROUP BY s EMIT CHANGES; SELECT max(v), \'ü\' FROM fz EMIT FINAL; SELECT id FROM fz WHERE id < 3',
 	'EXPLAIN SELECT s, median(v), delta(v) AS d, d + 1 AS e FROM fz GROUP BY s; SHOW TABLES; SHOW STREAMS; SHOW JOBS LIKE \'%\'; SHOW FUNCTIONS; SHOW PROPERTIES nothing');
 my @pieces = ('SELECT', 'FROM', 'WINDOW', 'TUMBLING', 'SESSION', 'EMIT', 'FINAL', 'WITH', '(', ')', '((', '))', ',', ';', '.', '\'', '"', '--', '/*', '*/', '$$', '$x$', '5m', '0', '-1', '1e9', '5mm', '1e', '0x1F', '$1',
 	'99999999999999999999999s', 'INTERVAL', '_window_start', '_window_end', 'AS', 'PRIMARY', 'KEY', 'PRIMARY KEY', 'OVER (ROWS WINDOW', 'JOIN', 'UNION SELECT', 'OR REPLACE', 'first', 'z', 'fz', 'é', '\\', 'E\'\\', 'U&\'\\', '@', ':', '::', "\n", ' ', 'NULL',
@@ -402,7 +403,7 @@ sub mutate
 
 $node->safe_psql('postgres', 'SET ROLE hostile; CREATE TABLE fz (id bigint PRIMARY KEY, s text, v numeric, ts timestamptz, "ü" int); '
 	  . q{INSERT INTO fz SELECT i, 's' || i % 3, i, '2024-01-01'::timestamptz + i * interval '1 min', i FROM generate_series(1, 20) i});
-foreach my $script (@scripts[ 0 .. 3 ])
+foreach my $script (@scripts[ 0 .. 3, 6 ])
 {
 	my $sql = 'SET ROLE hostile; BEGIN; SELECT count(*) FROM velostream.execute(' . quote($script) . '); ROLLBACK;';
 
