@@ -181,6 +181,28 @@ SELECT * FROM velostream.query($$ SELECT velostream.tumble(ts, '30 s'), count(*)
 SELECT count(*) FROM velostream.query($$ SELECT velostream.tumble(ts, '30 s'), count(*) FROM clicks GROUP BY 1 $$, 0) AS t(w bigint, n bigint);
 SET client_min_messages = warning;
 
+-- the dialect: EMIT FINAL of windows by the watermark, row by row and in one batch
+CREATE TABLE five (k text, v int, ts int8);
+INSERT INTO five VALUES ('A', 10, 100), ('A', 20, 500), ('A', 50, 2100), ('A', 5, 800), ('B', 30, 1200);
+SET client_min_messages = notice;
+SELECT * FROM velostream.query('SELECT k, count(*), sum(v), _window_start FROM five GROUP BY k WINDOW TUMBLING(ts, 1s) EMIT FINAL')
+	AS t(k text, n bigint, total bigint, w bigint);
+INSERT INTO five VALUES ('Z', 1, 10000);
+SELECT * FROM velostream.query($$ SELECT k, count(*), sum(v), _window_start FROM five GROUP BY k WINDOW TUMBLING(ts, 1s) EMIT FINAL
+	WITH ('watermark.max_out_of_orderness' = '1300ms') $$) AS t(k text, n bigint, total bigint, w bigint);
+SELECT * FROM velostream.query('SELECT k, count(*), sum(v), _window_start FROM five GROUP BY k WINDOW TUMBLING(ts, 1s) EMIT FINAL', 0)
+	AS t(k text, n bigint, total bigint, w bigint) ORDER BY w, k;
+SELECT * FROM velostream.query('SELECT k, count(*), sum(v), _window_start FROM five GROUP BY k WINDOW SLIDING(ts, 2s, 1s) EMIT FINAL')
+	AS t(k text, n bigint, total bigint, w bigint);
+SET client_min_messages = warning;
+CREATE TABLE gap (ts int8);
+INSERT INTO gap VALUES (1000), (55000), (56000), (57000), (58000), (59000), (61000), (71000);
+SELECT * FROM velostream.query('SELECT _window_start, count(*) FROM gap WINDOW TUMBLING(ts, 10s) EMIT FINAL') AS t(w bigint, n bigint);
+-- without a window once, at the end
+SELECT * FROM velostream.query('SELECT city, min(temp), avg(temp), max(temp) FROM temperatures GROUP BY city EMIT FINAL')
+	AS t(city text, low float8, mean float8, high float8) ORDER BY city;
+SELECT result FROM velostream.execute('SELECT status, count(*), sum(amount) FROM query.payments GROUP BY status');
+
 -- what is visible now: also what this transaction has written, as far as this command sees it
 BEGIN;
 INSERT INTO payments VALUES ('mine', 1), ('mine', 2);
