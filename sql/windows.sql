@@ -373,6 +373,29 @@ SET client_min_messages = warning;
 DROP TABLE parts CASCADE;
 RESET client_min_messages;
 
+-- the first and the last times there are
+CREATE TABLE times (ts timestamptz, d date, n bigint);
+CREATE TABLE time_visits WITH (velostream.continuous) AS
+SELECT velostream.session(ts, '30 days') AS w, count(*), max(ts) AS last FROM times WHERE ts IS NOT NULL GROUP BY 1;
+CREATE TABLE date_visits WITH (velostream.continuous) AS
+SELECT velostream.session(d, '30 days') AS w, count(*), max(d) AS last FROM times WHERE d IS NOT NULL GROUP BY 1;
+CREATE TABLE number_visits WITH (velostream.continuous, velostream.emit = final, velostream.late_data = update_previous) AS
+SELECT velostream.session(n, '30 days') AS w, count(*), max(n) AS last FROM times WHERE n IS NOT NULL GROUP BY 1;
+CREATE TABLE date_hops WITH (velostream.continuous) AS
+SELECT velostream.hop(d, '30 days', '20 days') AS w, count(*), max(d) AS last FROM times WHERE d BETWEEN '4000-01-01 BC' AND '200000-01-01' GROUP BY 1;
+INSERT INTO times (ts) VALUES ('4713-01-01 BC'), ('294276-12-31 23:59:59.999999');
+INSERT INTO times (d) VALUES ('4713-01-01 BC'), ('294276-12-31'), ('5874897-12-31'), ('200000-01-01'), ('4000-01-01 BC');
+INSERT INTO times (n) VALUES (9223372036854775807), (-9223372036854775808), (-210866803200000), (0), (9223372036854775);
+SELECT velostream.wait(timeout => '60s');
+TABLE time_visits ORDER BY w;
+TABLE date_visits ORDER BY w;
+TABLE number_visits ORDER BY w;
+SELECT differences('date_hops');
+SELECT query, row ->> 'd' AS d, row ->> 'n' AS n, message FROM velostream.dead_letters ORDER BY 2, 3;
+SET client_min_messages = warning;
+DROP TABLE times CASCADE;
+RESET client_min_messages;
+
 -- ----------
 -- What the views and explain() say
 -- ----------

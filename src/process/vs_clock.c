@@ -82,7 +82,7 @@ vs_event_datum(Oid type, TimestampTz time)
 	if (type == DATEOID)
 		time = vs_window_floor(time, USECS_PER_DAY) / USECS_PER_DAY;
 	else if (type == INT8OID)
-		time = (vs_window_floor(time, 1000) - ORIGIN) / 1000;
+		time = vs_time_plus(vs_window_floor(time, 1000), -ORIGIN) / 1000;
 	return vs_time_datum(type, time);
 }
 
@@ -90,9 +90,9 @@ vs_event_datum(Oid type, TimestampTz time)
 TimestampTz
 vs_window_floor(TimestampTz time, int64 size)
 {
-	int64		rest = (time - ORIGIN) % size;
+	int64		rest = (time % size - ORIGIN % size) % size;
 
-	return time - (rest < 0 ? rest + size : rest);
+	return vs_time_plus(time, rest < 0 ? -rest - size : -rest);
 }
 
 TimestampTz
@@ -112,11 +112,11 @@ vs_window_last_end(const VsWindow *window, TimestampTz time)
 	switch (window->kind)
 	{
 		case VS_WINDOW_HOP:
-			return vs_window_floor(time, window->advance) + window->size;
+			return vs_time_plus(vs_window_floor(time, window->advance), window->size);
 		case VS_WINDOW_SESSION:
-			return time + window->size;
+			return vs_time_plus(time, window->size);
 		default:
-			return vs_window_floor(time, window->size) + window->size;
+			return vs_time_plus(vs_window_floor(time, window->size), window->size);
 	}
 }
 

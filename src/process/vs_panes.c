@@ -552,7 +552,7 @@ first_window(const VsWindow *window, TimestampTz time, TimestampTz *start, Times
 		return;
 	}
 	*start = vs_window_floor(time - window->size, window->advance) + window->advance;
-	*end = *start + window->size;
+	*end = vs_time_plus(*start, window->size);
 }
 
 /* The window after one; of a cumulating window, the next longer one or the first of the next. */
@@ -563,7 +563,7 @@ next_window(const VsWindow *window, TimestampTz *start, TimestampTz *end)
 		*start += window->advance;
 	else if (*end == *start + window->size)
 		*start += window->size;
-	*end += window->advance;
+	*end = vs_time_plus(*end, window->advance);
 }
 
 /* Add a pane, whose states the slider takes over. */
@@ -698,7 +698,7 @@ peek_times(VsRun *run, TimestampTz *first)
 static bool
 linked(VsRun *run, TimestampTz last, TimestampTz first)
 {
-	return first != PG_INT64_MAX && first - last <= run->plan->window.size;
+	return first != PG_INT64_MAX && first <= vs_time_plus(last, run->plan->window.size);
 }
 
 /*
@@ -825,7 +825,7 @@ static bool
 concerns(VsRun *run, const Session *session)
 {
 	const Interest *interest = &run->panes->interest;
-	TimestampTz end = session->last + run->plan->window.size;
+	TimestampTz end = vs_time_plus(session->last, run->plan->window.size);
 
 	return end > interest->from && end <= interest->to;
 }
