@@ -15,8 +15,11 @@
 #			rows	true: a row of the output is one of the source
 #			keys	the items that a row of the output is known by; all_keys if
 #					no key is missing in the select list
-#			oracle	the plain query that the output must equal, where that is not
-#					the query itself; {source} stands for the source
+#			oracle	a function that makes of the query the plain one that its
+#					output must equal, where that is not the query itself;
+#					{source} stands for the source
+#			options	more options
+#			lossy	true: rows may be dead letters though they can be computed
 #			output	SQL that reads what the output says, if not its rows
 #
 # Columns have classes: int, num, float, bool, date, text, other; and avg, which
@@ -132,6 +135,7 @@ my @TRAITS = (
 # before and after WHERE.
 my @SHAPES = (
 	[ 10, \&groups ],
+	[ 6, \&windows ],
 	[ 2, \&total ],
 	[ 2, \&distinct ],
 	[ 4, \&bag ],
@@ -224,6 +228,63 @@ sub groups
 		keys => \@shown,
 		all_keys => @shown == @keys,
 		tail => 'GROUP BY ' . join(', ', map { "($_->[0])" } @keys) . (chance(25) ? ' HAVING ' . having($source) : '') };
+}
+
+# Windows over a column of milliseconds or dates, which may be NULL.  Some are
+# final: late rows correct those that are closed.
+sub windows
+{
+	my ($source) = @_;
+	my $type = pick(qw(int int date));
+	my $column = column($source, $type) // return;
+	my $lossy = $type eq 'date' || chance(40);
+	my $time = $type eq 'date' ? $column : $lossy ? "($column)::bigint" : "coalesce($column, 0)::bigint";
+	my $kind = pick(qw(tumble hop hop cumulate session session));
+	my ($size, $step) = @{ $kind eq 'cumulate' ? pick([ 3, 1 ], [ 8, 2 ]) : pick([ 1, 1 ], [ 3, 1 ], [ 4, 2 ], [ 5, 3 ], [ 2, 3 ]) };
+	my ($length, $part) = map { $type eq 'date' ? "'$_ days'" : "'$_ ms'" } $size, $step;
+	my $call = "velostream.$kind($time, "
+	  . ($kind eq 'hop' ? "$length, $part" : $kind eq 'cumulate' ? "$part, $length" : $length) . ')';
+	my $other = $kind eq 'cumulate' ? "velostream.cumulate_start($call, $length)"
+	  : $kind eq 'session' ? "velostream.window_end(max($time), $length)" : "velostream.window_end($call, $length)";
+	my @keys = different(weighted([ 2, 0 ], [ 6, 1 ], [ 2, 2 ]), sub { chance(50) ? $source->{favourite} : item($source) });
+	my @group = (@keys, [ $call, $type ]);
+	my %window = (
+		time => $time, call => $call, ends => $kind eq 'cumulate' ? 'c1' : 'c2',
+		gap => $kind eq 'session' ? $size : undef,
+		partition => @keys ? 'PARTITION BY ' . join(', ', map { "($_->[0])" } @keys) : '');
+
+	return {
+		items => [ $group[-1], [ $other, $type ], @keys, different(between(1, 4), sub { aggregate($source) }) ],
+		keys => \@group,
+		all_keys => 1,
+		tail => 'GROUP BY ' . join(', ', map { "($_->[0])" } @group) . (chance(20) ? ' HAVING ' . having($source) : ''),
+		options => chance(35) ? [ 'velostream.emit = final', 'velostream.late_data = update_previous' ] : [],
+		lossy => $lossy,
+		oracle => sub { window_oracle(\%window, @_) } };
+}
+
+# The plain query of one with windows: rows without a time are left out,
+# sessions are gaps and islands, and of what is final the watermark decides.
+sub window_oracle
+{
+	my ($window, $query) = @_;
+	my ($time, $call, $partition) = @$window{qw(time call partition)};
+	my $rows = "(SELECT * FROM {source} WHERE ($query->{where}) AND $time IS NOT NULL AND ($time)::text !~ 'infinity') timed";
+	my $sql = $query->{text};
+
+	if ($window->{gap})
+	{
+		$rows = "(SELECT *, sum(starts) OVER ($partition ORDER BY $time) AS session FROM"
+		  . " (SELECT *, ($time - lag($time) OVER ($partition ORDER BY $time) > $window->{gap} IS NOT FALSE)::int AS starts"
+		  . " FROM $rows) gaps) islands";
+		$sql =~ s/GROUP BY(.*)\Q($call)\E/GROUP BY$1session/;
+		$sql =~ s/\Q$call\E/min($time)/g;
+	}
+	$sql =~ s/FROM \{source\}( WHERE \(\Q$query->{where}\E\))?/FROM $rows/;
+	return $sql unless @{ $query->{shape}{options} };
+
+	my $ends = $time =~ /bigint/ ? "to_timestamp($window->{ends} / 1000.0)" : "$window->{ends}::timestamp AT TIME ZONE 'UTC'";
+	return "SELECT * FROM ($sql) windows WHERE $ends <= (SELECT watermark FROM velostream.stat_queries WHERE name = '$query->{name}')";
 }
 
 sub total
@@ -366,7 +427,7 @@ sub new
 
 	# a planner that knows that no row passes, or none of a partition, reads none
 	$self->{base} = $source->{base}
-	  unless $where =~ /false/ || ($source->{table} && $source->{table}{kind} eq 'part' && $where =~ /\bp\b/);
+	  unless $shape->{lossy} || $where =~ /false/ || ($source->{table} && $source->{table}{kind} eq 'part' && $where =~ /\bp\b/);
 	for my $trait (@TRAITS)
 	{
 		my ($percent, $change) = @$trait;
@@ -380,7 +441,7 @@ sub new
 	# rows that cannot be computed are left out
 	my $from = $self->{from} = $self->{shadows} ? "${name}_counts" : $source->{name};
 	$from = "(SELECT * FROM $from WHERE ($dead = 0) IS NOT TRUE)" if $dead;
-	$self->{oracle} = ($shape->{oracle} // $text) =~ s/\{source\}/$from s/r;
+	$self->{oracle} = ($shape->{oracle} ? $shape->{oracle}->($self) : $text) =~ s/\{source\}/$from s/r;
 	$self->{output} = $shape->{output} // $self->read_output;
 	$self->{create} = [ $self->create ];
 	return $self;
@@ -422,6 +483,7 @@ sub create
 	push @options, 'velostream.source_mode = append' if $self->{append};
 	push @options, 'velostream.kind = stream' if $self->{stream};
 	push @options, 'velostream.on_error = dead_letter' if $self->{dead};
+	push @options, @{ $self->{shape}{options} // [] };
 	@sql = ("CREATE TABLE ${name}_base AS SELECT $columns FROM $source" . ($self->{no_data} ? ' WITH NO DATA' : ''),
 		"CREATE TABLE ${name}_seen AS SELECT nr FROM ${source}_log",
 		"CREATE TABLE ${name}_ignored AS SELECT nr FROM ${source}_gone",
