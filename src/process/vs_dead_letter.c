@@ -35,6 +35,7 @@ typedef struct HeldChanges
 static bool isolate_all(VsBatch *batch, bool keep);
 static bool isolate(VsBatch *batch, uint64 first, uint64 last, bool keep);
 static ErrorData *try_window(VsBatch *batch, uint64 first, uint64 last, bool keep);
+static ErrorData *take_error(MemoryContext context);
 static void expect_row_error(ErrorData *error);
 static void hold_changes(HeldChanges *held, VsBatchOptions *options);
 static void hold_change(char op, TupleTableSlot *slot, void *arg);
@@ -179,9 +180,7 @@ try_window(VsBatch *batch, uint64 first, uint64 last, bool keep)
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
+		error = take_error(context);
 		keep = false;
 	}
 	PG_END_TRY();
@@ -206,6 +205,31 @@ try_window(VsBatch *batch, uint64 first, uint64 last, bool keep)
 		tuplestore_end(held.rows);
 		pfree(held.ops.data);
 	}
+	return error;
+}
+
+/*
+ * A copy of the error that is being handled, in a memory context.  Where there
+ * is no memory for it the subtransaction is ended all the same: an error that
+ * leaves it open would leave the session in a failed transaction.
+ */
+static ErrorData *
+take_error(MemoryContext context)
+{
+	ErrorData  *volatile error = NULL;
+
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		error = CopyErrorData();
+	}
+	PG_CATCH();
+	{
+		RollbackAndReleaseCurrentSubTransaction();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	FlushErrorState();
 	return error;
 }
 

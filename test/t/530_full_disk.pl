@@ -120,7 +120,7 @@ END $$;
 SELECT velostream.resume('totals');
 END
 		}
-		for my $kb (0, 1000)
+		for my $kb (0, 200)
 		{
 			my $name = "tables: $where, $kb kB";
 
