@@ -423,7 +423,9 @@ vs_clock_step(VsBatch *batch)
 	TimestampTz watermark = vs_clock_watermark(batch);
 
 	clock->ahead = false;
-	if (watermark > clock->closed)
+	/* sessions that lost rows may end before a watermark that stands still */
+	if (watermark > clock->closed ||
+		(batch->change && watermark != VS_NO_TIME && batch->plan->window.kind == VS_WINDOW_SESSION))
 	{
 		vs_close_windows(batch, clock->closed, watermark);
 		row->watermark = clock->closed = watermark;

@@ -287,7 +287,9 @@ vs_panes_finish(VsRun *run)
 
 	interest->closing = interest->expire = false;
 	interest->emit = true;
-	interest->from = clock->closed == VS_NO_TIME || clock->allowed == PG_INT64_MAX ?
+	/* a session may have lost its last rows, and end where none can any more */
+	interest->from = clock->closed == VS_NO_TIME || clock->allowed == PG_INT64_MAX ||
+		plan->window.kind == VS_WINDOW_SESSION ?
 		PG_INT64_MIN : vs_time_plus(clock->closed, -clock->allowed);
 	interest->to = plan->final ? clock->closed : PG_INT64_MAX;
 	CommandCounterIncrement();
@@ -1092,14 +1094,15 @@ vs_panes_close(VsRun *run, TimestampTz from, TimestampTz to)
 	Interest   *interest = &run->panes->interest;
 	int64		allowed = run->batch->clock.allowed;
 	bool		session = window->kind == VS_WINDOW_SESSION;
+	bool		shrunk = session && run->batch->change;
 
 	if (plan->final)
 	{
 		interest->closing = interest->emit = true;
 		interest->expire = session && allowed == 0;
-		interest->from = from;
+		interest->from = interest->expire ? PG_INT64_MIN : from;
 		interest->to = to;
-		close_panes_between(run, from, to);
+		close_panes_between(run, shrunk ? VS_NO_TIME : from, to);
 	}
 	if (session && allowed > 0 && allowed != PG_INT64_MAX)
 	{
@@ -1107,7 +1110,8 @@ vs_panes_close(VsRun *run, TimestampTz from, TimestampTz to)
 		interest->emit = false;
 		interest->from = PG_INT64_MIN;
 		interest->to = vs_time_plus(to, -allowed);
-		close_panes_between(run, from == VS_NO_TIME ? from : vs_time_plus(from, -allowed), interest->to);
+		close_panes_between(run, from == VS_NO_TIME || shrunk ? VS_NO_TIME : vs_time_plus(from, -allowed),
+							interest->to);
 	}
 	else if (!session && allowed != PG_INT64_MAX)
 		forget_panes(run, vs_time_plus(to, -allowed));

@@ -71,6 +71,24 @@ is(value($node, 'postgres', "ignored FROM velostream.stat_queries WHERE name = '
 is(value($node, 'postgres', "$content corrected"), '1000 B 1 30, 2000 A 1 50', 'unless closed windows are corrected');
 is(value($node, 'postgres', "string_agg(_op, ' ' ORDER BY _offset) FROM log"), 'insert update insert insert delete', 'also in a stream');
 $node->safe_psql('postgres', 'DROP TABLE arrivals CASCADE');
+
+# a session that loses its last rows closes all the same
+$node->safe_psql('postgres', <<'END');
+CREATE TABLE shrinking (k text, ts bigint);
+CREATE TABLE shrunk WITH (velostream.continuous, velostream.emit = final) AS
+	SELECT k, velostream.session(ts, '5s') AS w, count(*) FROM shrinking GROUP BY 1, 2;
+CREATE TABLE shrunk_kept WITH (velostream.continuous, velostream.emit = final, velostream.late_data = update_previous, velostream.window_retention = '1s') AS
+	SELECT k, velostream.session(ts, '5s') AS w, count(*) FROM shrinking GROUP BY 1, 2;
+INSERT INTO shrinking VALUES ('A', 0), ('A', 5000), ('A', 9000), ('A', 12000);
+END
+for my $change ('SELECT', 'DELETE FROM shrinking WHERE ts > 8000', "INSERT INTO shrinking VALUES ('B', 100000)")
+{
+	$node->safe_psql('postgres', $change);
+	$node->safe_psql('postgres', "SELECT * FROM velostream.process('$_')") for 'shrunk', 'shrunk_kept';
+}
+is(value($node, 'postgres', "string_agg(concat(k, ' ', w, ' ', count), ', ') FROM $_"), 'A 0 2', "$_: a session that lost rows") for 'shrunk', 'shrunk_kept';
+is(value($node, 'postgres', 'sum(open_windows) FROM velostream.stat_queries'), 2, 'and is forgotten');
+$node->safe_psql('postgres', 'DROP TABLE shrinking CASCADE');
 for my $late ('dead_letter', 'drop')
 {
 	my ($rc, $out, $err) = $node->psql('postgres', <<"END");
