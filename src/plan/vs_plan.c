@@ -736,6 +736,14 @@ describe_window(VsPlan *plan)
 		(options->late == VS_LATE_UPDATE || options->retention > 0);
 	plan->timed = plan->final || options->delay >= 0 || options->retention >= 0 ||
 		options->idle_timeout >= 0;
+
+	/*
+	 * Panes may be computed again from the source: either all rows of a pane
+	 * may be late, or none.
+	 */
+	window->by_pane = window->kind == VS_WINDOW_SESSION && plan->timed &&
+		plan->entry.mode == VS_SOURCE_CHANGES &&
+		(options->late != VS_LATE_UPDATE || options->retention >= 0);
 	if (plan->panes || (plan->timed && options->late == VS_LATE_NEXT))
 		plan->keys[window->key].delta_expr =
 			vs_window_pane(window, options->late, plan->timed);

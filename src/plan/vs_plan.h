@@ -55,6 +55,7 @@ typedef struct VsWindow
 	int64		size;			/* session: the gap */
 	int64		advance;		/* cumulate: the step */
 	int64		pane;
+	bool		by_pane;		/* session: it closes with its last pane */
 } VsWindow;
 
 /* A column that identifies a group or a row. */

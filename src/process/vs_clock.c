@@ -105,7 +105,10 @@ vs_time_plus(TimestampTz time, int64 length)
 	return result;
 }
 
-/* When the last window with this time in it ends; for a session, that of the row alone. */
+/*
+ * When the last window with this time in it closes; for a session, that of the
+ * row alone, or of its pane.
+ */
 TimestampTz
 vs_window_last_end(const VsWindow *window, TimestampTz time)
 {
@@ -114,6 +117,8 @@ vs_window_last_end(const VsWindow *window, TimestampTz time)
 		case VS_WINDOW_HOP:
 			return vs_time_plus(vs_window_floor(time, window->advance), window->size);
 		case VS_WINDOW_SESSION:
+			if (window->by_pane)
+				time = vs_time_plus(vs_window_floor(time, window->pane), window->pane);
 			return vs_time_plus(time, window->size);
 		default:
 			return vs_time_plus(vs_window_floor(time, window->size), window->size);
@@ -288,6 +293,8 @@ take_late_row(VsBatch *batch, TimestampTz time, TimestampTz end, TimestampTz clo
 		return false;
 	}
 	batch->clock.late++;
+	if (window->by_pane)
+		end = vs_time_plus(time, window->size);
 	if (batch->plan->entry.time.late == VS_LATE_NEXT)
 		return true;
 	if (batch->plan->entry.time.late != VS_LATE_DROP)

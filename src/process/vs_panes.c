@@ -827,7 +827,7 @@ static bool
 concerns(VsRun *run, const Session *session)
 {
 	const Interest *interest = &run->panes->interest;
-	TimestampTz end = vs_time_plus(session->last, run->plan->window.size);
+	TimestampTz end = vs_window_last_end(&run->plan->window, session->last);
 
 	return end > interest->from && end <= interest->to;
 }

@@ -114,6 +114,7 @@ CREATE TABLE model.query (
 	allowed interval,			-- NULL: for ever
 	step int,					-- rows of a step; NULL: all of a batch
 	fails int,					-- a row with this v cannot be counted
+	by_pane bool,				-- sessions: all rows of a pane are late, or none
 	fewest int,					-- HAVING count(*) >= this
 	watermark timestamptz, seen timestamptz, late bigint DEFAULT 0, partly_late bigint DEFAULT 0, dead bigint DEFAULT 0,
 	timeless bigint DEFAULT 0, failed bigint DEFAULT 0, gaps bigint DEFAULT 0, ignored bigint DEFAULT 0, seen_id bigint DEFAULT 0);
@@ -134,9 +135,10 @@ BEGIN
 			ELSE format('velostream.session(ts, %L)', size) END,
 		CASE WHEN fails IS NOT NULL THEN format('v + 0 / (v - %s)', fails) ELSE 'v' END, source,
 		CASE WHEN fewest > 1 THEN format('HAVING count(*) >= %s', fewest) ELSE '' END);
-	INSERT INTO model.query (name, source, kind, size, advance, delay, late_data, allowed, step, fails, fewest)
+	INSERT INTO model.query (name, source, kind, size, advance, delay, late_data, allowed, step, fails, fewest, by_pane)
 	VALUES (name, source, kind, size, advance, delay, late_data,
-		CASE WHEN late_data = 'update_previous' THEN retention ELSE '0' END, step, fails, fewest);
+		CASE WHEN late_data = 'update_previous' THEN retention ELSE '0' END, step, fails, fewest,
+		kind = 'session' AND more !~ 'append' AND (late_data <> 'update_previous' OR retention IS NOT NULL));
 END $$;
 
 -- the windows around a time; what "w" shows, and when they end
@@ -152,11 +154,11 @@ $$;
 CREATE FUNCTION model.current(q text) RETURNS TABLE (k text, w timestamptz, ends timestamptz, count bigint, sum bigint, max int, ids bigint[]) LANGUAGE sql AS $$
 	SELECT a.k, a.w, a.ends, count(*), sum(v), max(v), array_agg(a.id) FROM model.assigned a WHERE name = q AND a.ends IS NOT NULL GROUP BY a.k, a.w, a.ends
 	UNION ALL
-	SELECT k, min(ts), max(ts) + size, count(*), sum(v), max(v), array_agg(id)
+	SELECT k, min(ts), CASE WHEN by_pane THEN date_bin(size, max(ts), '1970-01-01') + size ELSE max(ts) END + size, count(*), sum(v), max(v), array_agg(id)
 	FROM (SELECT *, sum(starts) OVER (PARTITION BY k ORDER BY ts, id) AS session
-		  FROM (SELECT a.*, m.size, coalesce(ts - lag(ts) OVER (PARTITION BY k ORDER BY ts, id) > m.size, true)::int AS starts
+		  FROM (SELECT a.*, m.size, m.by_pane, coalesce(ts - lag(ts) OVER (PARTITION BY k ORDER BY ts, id) > m.size, true)::int AS starts
 				FROM model.assigned a JOIN model.query m USING (name) WHERE name = q AND a.ends IS NULL) x) y
-	GROUP BY k, session, size
+	GROUP BY k, session, size, by_pane
 $$;
 
 -- a row comes
@@ -172,7 +174,7 @@ BEGIN
 		m.dead := m.dead + 1;
 		RETURN m;
 	END IF;
-	last := CASE m.kind WHEN 'session' THEN r.ts + m.size WHEN 'hop' THEN date_bin(m.advance, r.ts, '1970-01-01') + m.size
+	last := CASE m.kind WHEN 'session' THEN CASE WHEN m.by_pane THEN date_bin(m.size, r.ts, '1970-01-01') + m.size ELSE r.ts END + m.size WHEN 'hop' THEN date_bin(m.advance, r.ts, '1970-01-01') + m.size
 		ELSE date_bin(m.size, r.ts, '1970-01-01') + m.size END;
 	late := m.allowed IS NOT NULL AND coalesce(r.ts <= m.watermark AND last + m.allowed <= m.watermark, false);
 	IF late AND m.late_data = 'drop' THEN
@@ -219,7 +221,7 @@ END $$;
 -- a row goes
 CREATE FUNCTION model.give(m model.query, r model.gone) RETURNS model.query LANGUAGE plpgsql AS $$
 DECLARE
-	last timestamptz := CASE m.kind WHEN 'session' THEN r.ts + m.size WHEN 'hop' THEN date_bin(m.advance, r.ts, '1970-01-01') + m.size
+	last timestamptz := CASE m.kind WHEN 'session' THEN CASE WHEN m.by_pane THEN date_bin(m.size, r.ts, '1970-01-01') + m.size ELSE r.ts END + m.size WHEN 'hop' THEN date_bin(m.advance, r.ts, '1970-01-01') + m.size
 		ELSE date_bin(m.size, r.ts, '1970-01-01') + m.size END;
 BEGIN
 	IF NOT coalesce(isfinite(r.ts), false) THEN
@@ -373,8 +375,10 @@ CALL model.make('ev_tumble_kept', 'ev', 'tumble', '10s', NULL, '5s', 'update_pre
 CALL model.make('ev_hop', 'ev', 'hop', '30s', '10s', '10s', 'drop');
 CALL model.make('ev_hop_kept', 'ev', 'hop', '30s', '10s', '10s', 'update_previous', '20s');
 CALL model.make('ev_cumulate', 'ev', 'cumulate', '1 min', '20s', '10s');
--- (sessions that close and lose rows are not exact where rows come too late)
+CALL model.make('ev_session', 'ev', 'session', '8s', NULL, '20s');
 CALL model.make('ev_session_update', 'ev', 'session', '4s', NULL, '0', 'update_previous');
+CALL model.make('ev_session_kept', 'ev', 'session', '4s', NULL, '0', 'update_previous', '20s');
+CALL model.make('ev_session_drop', 'ev', 'session', '4s', NULL, '0', 'drop');
 -- windows over what is final
 CREATE TABLE over WITH (velostream.continuous) AS
 	SELECT k, velostream.hop(w, '5 min', '1 min') AS w, count(*), sum(sum), max(max) FROM tumble_update GROUP BY 1, 2;
