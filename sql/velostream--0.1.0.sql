@@ -505,6 +505,54 @@ AS 'MODULE_PATHNAME', 'velostream_session';
 COMMENT ON FUNCTION velostream.session(bigint, interval) IS
 'in GROUP BY of a continuous query: start of the session that the time is in; a session ends when nothing comes for longer than the gap';
 
+CREATE FUNCTION velostream.buffer(size integer)
+RETURNS integer
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_buffer';
+
+COMMENT ON FUNCTION velostream.buffer(integer) IS
+'as the first PARTITION BY item of window functions in a continuous query: they see the last size rows of their partition, in the order of arrival';
+
+CREATE FUNCTION velostream.buffer(size integer, expire interval)
+RETURNS integer
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_buffer';
+
+COMMENT ON FUNCTION velostream.buffer(integer, interval) IS
+'as the first PARTITION BY item of window functions in a continuous query: they see the last size rows of their partition, in the order of arrival; a partition for which no row came for longer than expire begins anew';
+
+CREATE FUNCTION velostream.buffer(size integer, expire interval, ts timestamp)
+RETURNS integer
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_buffer';
+
+COMMENT ON FUNCTION velostream.buffer(integer, interval, timestamp) IS
+'as the first PARTITION BY item of window functions in a continuous query: they see the last size rows of their partition, in the order of arrival; a partition whose last event time, ts, is more than expire behind the greatest one begins anew';
+
+CREATE FUNCTION velostream.buffer(size integer, expire interval, ts timestamptz)
+RETURNS integer
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_buffer';
+
+COMMENT ON FUNCTION velostream.buffer(integer, interval, timestamptz) IS
+'as the first PARTITION BY item of window functions in a continuous query: they see the last size rows of their partition, in the order of arrival; a partition whose last event time, ts, is more than expire behind the greatest one begins anew';
+
+CREATE FUNCTION velostream.buffer(size integer, expire interval, ts date)
+RETURNS integer
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_buffer';
+
+COMMENT ON FUNCTION velostream.buffer(integer, interval, date) IS
+'as the first PARTITION BY item of window functions in a continuous query: they see the last size rows of their partition, in the order of arrival; a partition whose last event time, ts, is more than expire behind the greatest one begins anew';
+
+CREATE FUNCTION velostream.buffer(size integer, expire interval, ts bigint)
+RETURNS integer
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_buffer';
+
+COMMENT ON FUNCTION velostream.buffer(integer, interval, bigint) IS
+'as the first PARTITION BY item of window functions in a continuous query: they see the last size rows of their partition, in the order of arrival; a partition whose last event time, ts, is more than expire behind the greatest one begins anew';
+
 CREATE FUNCTION velostream.window_end(start timestamp, size interval)
 RETURNS timestamp
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE

@@ -47,7 +47,8 @@ static bool find_pane(VsTarget *target, const Datum *values, const bool *nulls);
 static void begin_in_memory(VsRangeScan *scan, bool panes, uint64 hash, const Datum *low,
 							const Datum *high);
 static bool next_in_memory(VsRangeScan *scan);
-static void add_bound(VsRangeScan *scan, AttrNumber column, StrategyNumber strategy, Datum bound);
+static void add_bound(VsRangeScan *scan, Relation index, AttrNumber column,
+					  StrategyNumber strategy, Datum bound);
 
 /* See vs_target.h.  Row triggers that need the old row forbid blind updates. */
 VsTarget *
@@ -552,6 +553,7 @@ vs_range_begin(VsTarget *target, bool panes, uint64 hash, const Datum *low, cons
 {
 	VsRangeScan *scan = palloc0(sizeof(VsRangeScan));
 	AttrNumber	column = panes && target->others != NULL ? 2 : 1;
+	Relation	index = panes ? target->pane_index : target->window_index;
 
 	scan->target = target;
 	scan->direction = direction;
@@ -564,11 +566,10 @@ vs_range_begin(VsTarget *target, bool panes, uint64 hash, const Datum *low, cons
 		ScanKeyInit(&scan->keys[scan->nkeys++], 1, BTEqualStrategyNumber, F_INT8EQ,
 					Int64GetDatum((int64) hash));
 	if (low != NULL)
-		add_bound(scan, column, BTGreaterEqualStrategyNumber, *low);
+		add_bound(scan, index, column, BTGreaterEqualStrategyNumber, *low);
 	if (high != NULL)
-		add_bound(scan, column, BTLessStrategyNumber, *high);
-	scan->scan = vs_beginscan(target->rel, panes ? target->pane_index : target->window_index,
-							  SnapshotSelf, scan->nkeys);
+		add_bound(scan, index, column, BTLessStrategyNumber, *high);
+	scan->scan = vs_beginscan(target->rel, index, SnapshotSelf, scan->nkeys);
 	index_rescan(scan->scan, scan->keys, scan->nkeys, NULL, 0);
 	return scan;
 }
@@ -603,11 +604,12 @@ next_in_memory(VsRangeScan *scan)
 	return store_from_memory(target, tuple, &tid);
 }
 
-/* Event times are of types whose default operator family compares them with themselves. */
+/* The columns are of types whose default operator family compares them with themselves. */
 static void
-add_bound(VsRangeScan *scan, AttrNumber column, StrategyNumber strategy, Datum bound)
+add_bound(VsRangeScan *scan, Relation index, AttrNumber column, StrategyNumber strategy,
+		  Datum bound)
 {
-	Oid			type = scan->target->window_type;
+	Oid			type = TupleDescAttr(RelationGetDescr(index), column - 1)->atttypid;
 	Oid			opclass = GetDefaultOpClass(type, BTREE_AM_OID);
 	Oid			operator = get_opfamily_member(get_opclass_family(opclass), type, type, strategy);
 

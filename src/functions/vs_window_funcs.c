@@ -353,6 +353,7 @@ PG_FUNCTION_INFO_V1(velostream_cumulate_timestamp);
 PG_FUNCTION_INFO_V1(velostream_cumulate_date);
 PG_FUNCTION_INFO_V1(velostream_cumulate_int8);
 PG_FUNCTION_INFO_V1(velostream_session);
+PG_FUNCTION_INFO_V1(velostream_buffer);
 PG_FUNCTION_INFO_V1(velostream_hop_support);
 PG_FUNCTION_INFO_V1(velostream_cumulate_support);
 
@@ -472,6 +473,16 @@ velostream_session(PG_FUNCTION_ARGS)
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("only a continuous query can evaluate velostream.session()"),
 			 errhint("Use it as a GROUP BY key of one.")));
+}
+
+/* No value either: it marks the windows of window functions. */
+Datum
+velostream_buffer(PG_FUNCTION_ARGS)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("only a continuous query can evaluate velostream.buffer()"),
+			 errhint("Use it as the first item of PARTITION BY in one.")));
 }
 
 /* Tell the planner how many rows hop() and cumulate() return on average. */

@@ -149,6 +149,7 @@ vs_query_check(Query *query, VsKind kind, VsSourceMode mode, const VsTimeOptions
 	check_aggregates(&check, query);
 	check_dependent_keys(&check, query);
 	vs_window_check(check.pstate, query, mode, options);
+	vs_row_window_check(check.pstate, query, mode);
 	check_source(&check, query);
 	check_row_security(&check, query);
 
@@ -231,9 +232,9 @@ check_clauses(CheckState *check, Query *query)
 		refuse(check, clause_location(check, set_operation_name(query)),
 			   set_operation_name(query),
 			   "Make each branch a continuous query of its own, and combine their outputs in a view.");
-	if (query->hasWindowFuncs)
+	if (query->hasWindowFuncs && (check->view != NULL || !vs_row_window_is(query)))
 		refuse(check, location_of(query, is_window_function), "window functions",
-			   "Compute the window function in a view over the output.");
+			   "Compute the window function in a view over the output, or over the last rows of each partition: PARTITION BY velostream.buffer(100), ...");
 	if (query->groupingSets != NIL)
 		refuse(check, exprLocation(linitial(query->groupingSets)),
 			   "grouping sets (GROUPING SETS, ROLLUP, CUBE, GROUP BY ())",

@@ -73,7 +73,8 @@ vs_plan_insert(VsPlan *plan)
 {
 	if (plan->insert_plan == NULL)
 	{
-		Query	   *query = plan->strategy == VS_STRATEGY_GROUPS ?
+		Query	   *query = plan->strategy == VS_STRATEGY_ROW_WINDOW ? vs_row_window_rows(plan) :
+		plan->strategy == VS_STRATEGY_GROUPS ?
 		admit_query(plan, groups_query(plan, false)) : rows_query(plan, false);
 
 		plan->insert_plan = plan_over_delta(plan, query, "enable_sort");

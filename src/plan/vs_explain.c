@@ -32,6 +32,7 @@ static void say(Explain *explain, const char *fmt,...) pg_attribute_printf(2, 3)
 static void explain_source(Explain *explain);
 static void explain_strategy(Explain *explain);
 static void explain_window(Explain *explain);
+static void explain_row_window(Explain *explain);
 static void explain_groups(Explain *explain);
 static const char *column_name(VsPlan *plan, AttrNumber attno);
 
@@ -61,6 +62,8 @@ velostream_explain(PG_FUNCTION_ARGS)
 	explain_strategy(&explain);
 	if (explain.plan->window.kind != VS_WINDOW_NONE)
 		explain_window(&explain);
+	if (explain.plan->strategy == VS_STRATEGY_ROW_WINDOW)
+		explain_row_window(&explain);
 	if (explain.plan->strategy == VS_STRATEGY_GROUPS)
 		explain_groups(&explain);
 	MemoryContextDelete(explain.plan->context);
@@ -125,6 +128,9 @@ explain_strategy(Explain *explain)
 		case VS_STRATEGY_BAG:
 			say(explain, "Strategy: stateless, as a bag: the primary key of the source is not selected, so rows are told apart by their values");
 			break;
+		case VS_STRATEGY_ROW_WINDOW:
+			say(explain, "Strategy: row windows: each row that comes is evaluated once, with the last rows of its partition");
+			break;
 	}
 	if (plan->entry.kind == VS_KIND_STREAM)
 		say(explain, "Output: a stream, every change is appended");
@@ -185,6 +191,33 @@ explain_window(Explain *explain)
 	if (time->max_future_skew >= 0)
 		say(explain, "  Rows more than %s ahead of the clock do not move the watermark",
 			length(time->max_future_skew));
+}
+
+/* The buffer, how functions over it are computed, and where it is kept. */
+static void
+explain_row_window(Explain *explain)
+{
+	VsPlan	   *plan = explain->plan;
+	VsRowWindow *window = &plan->row_window;
+	Oid			source = vs_query_source_rte(vs_registry_query(plan->entry.view), NULL)->relid;
+
+	say(explain, "Buffer: the last %d rows, in the order of arrival", window->size);
+	for (int i = 0; i < plan->nkeys; i++)
+		say(explain, "  Partition key: %s",
+			deparse_expression((Node *) plan->keys[i].expr,
+							   deparse_context_for(get_rel_name(source), source),
+							   false, false));
+	if (!window->fast)
+		say(explain, "  Evaluation: for each row over its buffer alone, as a function or a frame cannot be told in rows before the last one");
+	else if (window->orders == NIL)
+		say(explain, "  Evaluation: in one pass over the rows of a batch");
+	else
+		say(explain, "  Evaluation: in one pass over the rows of a batch; where rows did not come in the order of ORDER BY, for each row over its buffer alone");
+	if (window->expire >= 0)
+		say(explain, "  A buffer is forgotten when no row came for %s, by %s", length(window->expire),
+			OidIsValid(window->time_type) ? "event time" : "time of arrival");
+	if (OidIsValid(plan->entry.state))
+		say(explain, "State: velostream.%s", quote_identifier(get_rel_name(plan->entry.state)));
 }
 
 /* The keys, how each aggregate is kept, and where. */

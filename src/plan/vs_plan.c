@@ -80,7 +80,6 @@ static void describe_output(VsPlan *plan);
 static void add_layout(VsPlan *plan);
 static bool collect_aggrefs(Node *node, List **aggrefs);
 static Node *replace_with_group_vars(Node *node, VsPlan *plan);
-static void set_key_type(VsKey *key, Node *expr);
 
 /* ----------
  * The cache of plans
@@ -197,6 +196,8 @@ vs_plan_check_tables(VsPlan *plan)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, lc);
 
+		if (tle->resjunk)
+			continue;
 		good &= get_atttype(entry->output, tle->resno) == exprType((Node *) tle->expr);
 	}
 	if (entry->kind == VS_KIND_STREAM)
@@ -354,6 +355,8 @@ add_layout(VsPlan *plan)
 		hash = hash_combine64(hash, plan->aggs[i]->storetype);
 		hash = hash_combine64(hash, plan->aggs[i]->shown);
 	}
+	for (int i = 0; plan->strategy == VS_STRATEGY_ROW_WINDOW && i < plan->groupdesc->natts; i++)
+		hash = hash_combine64(hash, TupleDescAttr(plan->groupdesc, i)->atttypid);
 	/* zero stands for "none yet" */
 	plan->fingerprint = hash == 0 ? 1 : hash;
 }
@@ -399,9 +402,13 @@ rewrite_query(VsPlan *plan, Query *query)
 
 	plan->fingerprint = hash_node(plan->query);
 	foreach(lc, plan->query->targetList)
-		add_row_type(plan, exprType((Node *) lfirst_node(TargetEntry, lc)->expr));
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
 
-	plan->ncolumns = list_length(plan->query->targetList);
+		add_row_type(plan, exprType((Node *) tle->expr));
+		if (!tle->resjunk)
+			plan->ncolumns++;
+	}
 }
 
 /*
@@ -662,6 +669,12 @@ choose_strategy(VsPlan *plan)
 	List	   *columns;
 	ListCell   *lc;
 
+	if (query->hasWindowFuncs)
+	{
+		plan->strategy = VS_STRATEGY_ROW_WINDOW;
+		vs_row_window_describe(plan);
+		return;
+	}
 	if (query->hasAggs || query->groupClause != NIL)
 	{
 		plan->strategy = VS_STRATEGY_GROUPS;
@@ -680,15 +693,15 @@ choose_strategy(VsPlan *plan)
 		TargetEntry *tle = lfirst_node(TargetEntry, lc);
 		VsKey	   *key = &plan->keys[foreach_current_index(lc)];
 
-		set_key_type(key, (Node *) tle->expr);
+		vs_set_key_type(key, (Node *) tle->expr);
 		get_sort_group_operators(key->type, false, true, false,
 								 NULL, &key->eqop, NULL, NULL);
 		key->output_attno = tle->resno;
 	}
 }
 
-static void
-set_key_type(VsKey *key, Node *expr)
+void
+vs_set_key_type(VsKey *key, Node *expr)
 {
 	key->expr = key->delta_expr = (Expr *) expr;
 	key->type = exprType(expr);
@@ -712,7 +725,7 @@ describe_keys(VsPlan *plan)
 		TargetEntry *tle = get_sortgroupclause_tle(clause, plan->query->targetList);
 		VsKey	   *key = &plan->keys[foreach_current_index(lc)];
 
-		set_key_type(key, (Node *) tle->expr);
+		vs_set_key_type(key, (Node *) tle->expr);
 		key->eqop = clause->eqop;
 		if (tle->resjunk)
 			elog(ERROR, "group key %d is not in the select list",
@@ -995,7 +1008,8 @@ vs_plan_state_columns(VsPlan *plan)
 {
 	List	   *columns = NIL;
 
-	if (plan->strategy != VS_STRATEGY_GROUPS || plan->state_in_output)
+	if ((plan->strategy != VS_STRATEGY_GROUPS && plan->strategy != VS_STRATEGY_ROW_WINDOW) ||
+		plan->state_in_output)
 		return NIL;
 	for (int i = 0; i < plan->groupdesc->natts; i++)
 	{
@@ -1023,6 +1037,8 @@ vs_plan_locator_columns(VsPlan *plan, bool *image)
 	/* what is final is only inserted */
 	if (plan->final && !plan->corrects)
 		return NIL;
+	if (plan->strategy == VS_STRATEGY_ROW_WINDOW)
+		return NIL;
 	if (plan->strategy == VS_STRATEGY_BAG)
 	{
 		if (plan->entry.mode == VS_SOURCE_APPEND)
@@ -1041,11 +1057,14 @@ vs_plan_locator_columns(VsPlan *plan, bool *image)
 
 /*
  * The column of the state table that has the windows, or panes, if they have
- * to be found by it: because they are panes, or because they close.
+ * to be found by it: because they are panes, or because they close.  Of a
+ * buffer, it is the number of the row.
  */
 AttrNumber
 vs_plan_window_column(VsPlan *plan)
 {
+	if (plan->strategy == VS_STRATEGY_ROW_WINDOW)
+		return plan->nkeys + 1;
 	return plan->panes || plan->timed ? plan->window.key + 1 : 0;
 }
 
@@ -1060,6 +1079,8 @@ vs_strategy_name(VsStrategy strategy)
 			return "rows";
 		case VS_STRATEGY_BAG:
 			return "bag";
+		case VS_STRATEGY_ROW_WINDOW:
+			return "row windows";
 	}
 	return "unknown";
 }

@@ -24,7 +24,9 @@ typedef enum VsStrategy
 								 * a group */
 	VS_STRATEGY_ROWS,			/* filter and projection, keyed by the
 								 * source's primary key */
-	VS_STRATEGY_BAG				/* filter and projection, duplicates kept */
+	VS_STRATEGY_BAG,			/* filter and projection, duplicates kept */
+	VS_STRATEGY_ROW_WINDOW		/* window functions over the last rows of each
+								 * partition */
 } VsStrategy;
 
 /* The kind of window that a query groups by. */
@@ -57,6 +59,38 @@ typedef struct VsWindow
 	int64		pane;
 	bool		by_pane;		/* session: it closes with its last pane */
 } VsWindow;
+
+/*
+ * VS_STRATEGY_ROW_WINDOW: window functions over the last rows that came.  They
+ * are computed over a tuplestore, whose rows have columns of its own and then
+ * "columns".
+ */
+typedef struct VsRowWindow
+{
+	int			size;			/* rows in a buffer, the one at hand included */
+	int64		expire;			/* an idle buffer is forgotten after so many
+								 * us; -1: never */
+	Oid			time_type;		/* of the event time; InvalidOid: idle by the
+								 * time of arrival */
+	AttrNumber	time_column;	/* of the tuplestore */
+	List	   *columns;		/* expressions over the source: first the
+								 * partition's keys, */
+	int			nstored;		/* then what else is kept of rows in buffers,
+								 * then the rest */
+	List	   *orders;			/* lists of SortGroupClauses over columns of
+								 * the tuplestore: each ORDER BY */
+	bool		fast;			/* a buffer that is in order needs no
+								 * evaluation of its own */
+	PlannedStmt *stmts[2];		/* by "fast"; made when first needed */
+} VsRowWindow;
+
+/* The tuplestore: its own columns, all int8, and its name. */
+#define VS_BUFFER_PARTITION	1	/* a number for each */
+#define VS_BUFFER_NUMBER	2	/* of the row in its partition */
+#define VS_BUFFER_PLACE		3	/* of a row of the delta in the delta, or less
+								 * than zero: no output is made of it */
+#define VS_BUFFER_COLUMNS	3
+#define VS_BUFFER_ENR		"velostream_buffers"
 
 /* A column that identifies a group or a row. */
 typedef struct VsKey
@@ -94,7 +128,9 @@ typedef struct VsPlan
 	int			ncolumns;		/* columns of the output that we write:
 								 * attnums 1 .. ncolumns */
 
-	/* VS_STRATEGY_GROUPS, VS_STRATEGY_ROWS */
+	VsRowWindow row_window;		/* VS_STRATEGY_ROW_WINDOW */
+
+	/* groups and rows: what identifies one; row windows: a partition */
 	int			nkeys;
 	VsKey	   *keys;
 	bool		single_group;	/* aggregates without GROUP BY: always one row */
@@ -120,7 +156,9 @@ typedef struct VsPlan
 
 	/*
 	 * The group tuple, as cache and state table hold it: keys, transition
-	 * values.
+	 * values.  Row windows: a row of a buffer, as the state table holds it:
+	 * keys, number in the partition, activity if buffers expire, values; or
+	 * with the number 0 the partition's last activity.
 	 */
 	TupleDesc	groupdesc;
 	bool		state_in_output;	/* all of it can be read back from the
@@ -218,6 +256,8 @@ extern Agg *vs_plan_agg(PlannedStmt *stmt);
 extern PlannedStmt *vs_plan_insert(VsPlan *plan);
 extern PlannedStmt *vs_plan_change(VsPlan *plan);
 extern PlannedStmt *vs_plan_buckets(VsPlan *plan, bool several);
+extern PlannedStmt *vs_plan_row_windows(VsPlan *plan, bool fast);
+extern TupleDesc vs_row_window_desc(VsPlan *plan);	/* of the tuplestore */
 extern PlannedStmt *vs_plan_recompute(VsPlan *plan, Bitmapset *null_keys, double nkeys);
 extern const char *vs_strategy_name(VsStrategy strategy);
 extern void vs_plan_init(void); /* invalidation callbacks */

@@ -17,6 +17,7 @@ extern RangeTblEntry *vs_query_source_rte(Query *query, Index *rtindex);
 extern List *vs_primary_key_columns(Query *query);
 extern Aggref *vs_make_count(void);
 extern void vs_count_nulls(VsAgg *agg);
+extern void vs_set_key_type(VsKey *key, Node *expr);
 
 /* vs_window.c */
 extern void vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
@@ -25,5 +26,11 @@ extern bool vs_window_is_generator(Query *query, Node *node);
 extern Expr *vs_window_pane(const VsWindow *window, VsLateData late, bool timed);
 extern Aggref *vs_window_extremum(const VsWindow *window, const char *name);
 extern Expr *vs_window_admit(const VsWindow *window);
+
+/* vs_row_window.c */
+extern bool vs_row_window_is(Query *query);
+extern void vs_row_window_check(ParseState *pstate, Query *query, VsSourceMode mode);
+extern void vs_row_window_describe(VsPlan *plan);
+extern Query *vs_row_window_rows(VsPlan *plan);
 
 #endif							/* VS_PLAN_INTERNAL_H */

@@ -573,9 +573,15 @@ merge_in_bucket(VsRun *run, TupleTableSlot *slot)
 void
 vs_execute_window(VsBatch *batch, uint64 first, uint64 last)
 {
-	PlannedStmt *stmt = delta_plan(batch);
+	PlannedStmt *stmt;
 	VsRun	   *run;
 
+	if (batch->plan->strategy == VS_STRATEGY_ROW_WINDOW)
+	{
+		vs_row_windows_execute(batch, first, last);
+		return;
+	}
+	stmt = delta_plan(batch);
 	vs_delta_set_window(batch->delta, first, last);
 	batch->at_once = first == 0 && last == PG_UINT64_MAX;
 	run = vs_run_begin(batch);
@@ -610,6 +616,13 @@ open_window_indexes(VsBatch *batch, List *keys, Oid *panes, Oid *windows)
 	AttrNumber	column = vs_plan_window_column(plan);
 
 	*panes = *windows = InvalidOid;
+	if (plan->strategy == VS_STRATEGY_ROW_WINDOW)
+	{
+		*panes = vs_registry_window_index(plan->entry.state,
+										  list_delete_int(list_copy(keys), column), column);
+		if (plan->row_window.expire >= 0)
+			*windows = vs_registry_window_index(plan->entry.state, NIL, column + 1);
+	}
 	if (plan->panes)
 		*panes = vs_registry_window_index(plan->entry.state,
 										  list_delete_int(list_copy(keys), column), column);
@@ -683,10 +696,12 @@ vs_run_begin(VsBatch *batch)
 								  lookup, image, locator, batch->snapshot);
 	if (OidIsValid(plan->entry.state))
 	{
+		bool		buffers = plan->strategy == VS_STRATEGY_ROW_WINDOW;
+
 		lookup = NIL;
-		for (int i = 1; i <= plan->nkeys; i++)
+		for (int i = 1; i <= plan->nkeys + (buffers ? 1 : 0); i++)
 			lookup = lappend_int(lookup, i);
-		locator = lookup == NIL || plan->panes ? InvalidOid :
+		locator = lookup == NIL || plan->panes || buffers ? InvalidOid :
 			vs_registry_locator(plan->entry.state, lookup, false, true);
 		open_window_indexes(batch, lookup, &panes, &windows);
 		run->state = vs_target_begin(plan->entry.state, plan->groupdesc->natts,
@@ -707,11 +722,12 @@ begin_in_memory(VsRun *run)
 	VsPlan	   *plan = run->plan;
 	List	   *lookup = NIL;
 
-	for (int i = 0; i < plan->nkeys; i++)
+	/* all rows of buffers are in one step, which needs no state */
+	for (int i = 0; i < plan->nkeys && plan->strategy != VS_STRATEGY_ROW_WINDOW; i++)
 		lookup = lappend_int(lookup, plan->keys[i].output_attno);
 	run->output = vs_target_begin_memory(run->batch->output_rows,
-										 ExecTypeFromTL(plan->query->targetList), lookup);
-	if (vs_plan_state_columns(plan) == NIL)
+										 ExecCleanTypeFromTL(plan->query->targetList), lookup);
+	if (vs_plan_state_columns(plan) == NIL || plan->strategy == VS_STRATEGY_ROW_WINDOW)
 		return;
 	lookup = NIL;
 	for (int i = 1; i <= plan->nkeys; i++)

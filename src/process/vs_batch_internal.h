@@ -50,6 +50,9 @@ extern TimestampTz vs_window_floor(TimestampTz time, int64 size);
 extern TimestampTz vs_window_last_end(const VsWindow *window, TimestampTz time);
 extern TimestampTz vs_time_plus(TimestampTz time, int64 length);	/* saturates */
 
+/* vs_row_buffers.c */
+extern void vs_row_windows_execute(VsBatch *batch, uint64 first, uint64 last);
+
 /* vs_dead_letter.c */
 extern void vs_execute_isolating(VsBatch *batch);
 

@@ -122,6 +122,8 @@ typedef struct VsRun
 	TupleTableSlot *keyslot;
 	struct VsPanes *panes;		/* touched by this run, or NULL */
 
+	struct VsRowBuffers *buffers;	/* row windows */
+
 	/* rows: a row of weight -1 that waits for its successor */
 	TupleTableSlot *pending;
 	bool		has_pending;

@@ -358,7 +358,7 @@ add_stream_columns(ParseState *pstate, Query *query)
 		{
 			TargetEntry *tle = lfirst_node(TargetEntry, lc);
 
-			if (strcmp(tle->resname, stream_columns[i].name) == 0)
+			if (!tle->resjunk && strcmp(tle->resname, stream_columns[i].name) == 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_DUPLICATE_COLUMN),
 						 errmsg("column name \"%s\" is reserved in a stream", tle->resname),

@@ -175,7 +175,7 @@ vs_registry_query(Oid view)
  * found if it has keys.  Owned by the extension's owner.
  */
 Oid
-vs_registry_create_state(Oid output, List *columns, int nkeys)
+vs_registry_create_state(Oid output, List *columns, int nkeys, int fillfactor)
 {
 	Identity	before;
 	Oid			state;
@@ -183,7 +183,7 @@ vs_registry_create_state(Oid output, List *columns, int nkeys)
 	List	   *options;
 
 	become_extension_owner(&before);
-	options = list_make1(makeDefElem("fillfactor", (Node *) makeInteger(VS_GROUP_FILLFACTOR), -1));
+	options = list_make1(makeDefElem("fillfactor", (Node *) makeInteger(fillfactor), -1));
 	state = define_relation(choose_name("state", output), RELKIND_RELATION, columns, options,
 							OidIsValid(tablespace) ? get_tablespace_name(tablespace) : NULL);
 	NewRelationCreateToastTable(state, (Datum) 0);
@@ -275,9 +275,14 @@ vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan)
 	List	   *attnums;
 
 	entry->state = InvalidOid;
-	if (columns != NIL)
+	/* rows of buffers are never updated */
+	if (columns != NIL && plan->strategy == VS_STRATEGY_ROW_WINDOW)
+		entry->state = vs_registry_create_state(entry->output, columns, 0,
+												HEAP_DEFAULT_FILLFACTOR);
+	else if (columns != NIL)
 		entry->state = vs_registry_create_state(entry->output, columns,
-												plan->panes ? 0 : plan->nkeys);
+												plan->panes ? 0 : plan->nkeys,
+												VS_GROUP_FILLFACTOR);
 	attnums = vs_plan_locator_columns(plan, &image);
 	if (attnums != NIL)
 		depend_internally(RelationRelationId,

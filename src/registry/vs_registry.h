@@ -155,7 +155,7 @@ extern void vs_run_as_end(const VsRunAs *before);
 struct VsPlan;
 
 extern Oid	vs_registry_create_view(Oid output, Query *query);
-extern Oid	vs_registry_create_state(Oid output, List *columns, int nkeys);
+extern Oid	vs_registry_create_state(Oid output, List *columns, int nkeys, int fillfactor);
 extern Oid	vs_registry_locator(Oid relation, List *attnums, bool image, bool create);
 extern Oid	vs_registry_window_index(Oid state, List *hashed, AttrNumber column);
 extern void vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan);
