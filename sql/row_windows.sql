@@ -165,6 +165,10 @@ SELECT symbol, x, before, _op, _offset FROM lags ORDER BY _offset;
 SELECT velostream.rebuild('lags');
 SELECT velostream.wait('lags', '60s');
 SELECT symbol, x, before, _op, _offset FROM lags WHERE _offset > 8 ORDER BY _offset;
+-- once, in the caller's session
+SELECT * FROM velostream.query('SELECT symbol, x, lag(x) OVER (PARTITION BY velostream.buffer(100), symbol) FROM tick') AS t(symbol text, x int, before int);
+SELECT * FROM velostream.query('SELECT x, count(*) OVER (w ORDER BY x DESC), rank() OVER (w ORDER BY x DESC), sum(x) OVER w
+	FROM tick WHERE symbol = ''b'' WINDOW w AS (PARTITION BY velostream.buffer(2, ''1 s''), symbol)', 2) AS t(x int, n bigint, r bigint, s bigint);
 DROP TABLE tick CASCADE;
 
 -- Views, expressions, keys of several columns, types that are not passed by value.
