@@ -130,6 +130,9 @@ vs_plan_get(Oid output, bool nowait)
 		}
 		if (!lock_source(plan->source, nowait))
 			return NULL;
+		foreach(lc, plan->views)
+			if (!lock_source(lfirst_oid(lc), nowait))
+			return NULL;
 		foreach(lc, plan->leaves)
 			if (!lock_source(lfirst_oid(lc), nowait))
 			return NULL;
@@ -517,8 +520,12 @@ find_leaves(VsPlan *plan)
 	for (rte = vs_query_source_rte(query, NULL);
 		 rte->rtekind == RTE_SUBQUERY;
 		 rte = vs_query_source_rte(rte->subquery, NULL))
-		if (OidIsValid(rte->relid))
-			plan->relids = lappend_oid(plan->relids, rte->relid);
+	{
+		if (!OidIsValid(rte->relid))
+			continue;
+		plan->relids = lappend_oid(plan->relids, rte->relid);
+		plan->views = lappend_oid(plan->views, rte->relid);
+	}
 	plan->relids = lappend_oid(plan->relids, plan->entry.output);
 	plan->relids = lappend_oid(plan->relids, plan->entry.view);
 	if (OidIsValid(plan->entry.state))

@@ -124,6 +124,8 @@ typedef struct VsPlan
 	VsStrategy	strategy;
 	Oid			source;			/* relation in the rewritten query */
 	List	   *leaves;			/* OIDs of its heaps */
+	List	   *views;			/* OIDs of views on the way to it that the
+								 * planner looks at */
 	bool		source_has_key; /* it has a primary key */
 	int			ncolumns;		/* columns of the output that we write:
 								 * attnums 1 .. ncolumns */
