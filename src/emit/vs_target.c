@@ -17,8 +17,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_am.h"
-#include "commands/defrem.h"
 #include "commands/trigger.h"
 #include "emit/vs_target.h"
 #include "executor/executor.h"
@@ -604,14 +602,13 @@ next_in_memory(VsRangeScan *scan)
 	return store_from_memory(target, tuple, &tid);
 }
 
-/* The columns are of types whose default operator family compares them with themselves. */
+/* Columns of our indexes are compared with values of their own types. */
 static void
 add_bound(VsRangeScan *scan, Relation index, AttrNumber column, StrategyNumber strategy,
 		  Datum bound)
 {
-	Oid			type = TupleDescAttr(RelationGetDescr(index), column - 1)->atttypid;
-	Oid			opclass = GetDefaultOpClass(type, BTREE_AM_OID);
-	Oid			operator = get_opfamily_member(get_opclass_family(opclass), type, type, strategy);
+	Oid			type = index->rd_opcintype[column - 1];
+	Oid			operator = get_opfamily_member(index->rd_opfamily[column - 1], type, type, strategy);
 
 	ScanKeyInit(&scan->keys[scan->nkeys++], column, strategy, get_opcode(operator), bound);
 }
