@@ -189,6 +189,15 @@ vs_make_file(Oid tablespace, Oid database, Oid number)
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
+/* The index entries of a new row, none of which can be put off. */
+#if PG_VERSION_NUM >= 160000
+#define vs_insert_index_entries(relinfo, slot, estate) \
+	list_free(ExecInsertIndexTuples(relinfo, slot, estate, false, false, NULL, NIL, false))
+#else
+#define vs_insert_index_entries(relinfo, slot, estate) \
+	list_free(ExecInsertIndexTuples(relinfo, slot, estate, false, false, NULL, NIL))
+#endif
+
 /* Run a plan to its end. */
 #if PG_VERSION_NUM >= 180000
 #define vs_executor_run(desc) ExecutorRun(desc, ForwardScanDirection, 0)

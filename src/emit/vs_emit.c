@@ -136,6 +136,20 @@ vs_emit_reset(VsRun *run)
 		vs_target_scan(run->output, delete_scanned, run);
 }
 
+/* A row that is new in the output, and whose place there nobody asks for. */
+void
+vs_emit_append(VsRun *run, const Datum *values, const bool *nulls)
+{
+	if (run->plan->entry.kind == VS_KIND_STREAM || run->batch->kept)
+	{
+		vs_emit_insert(run, values, nulls);
+		return;
+	}
+	set_columns(run, values, nulls);
+	vs_target_append(run->output);
+	emitted(run, 'i', run->output->slot);
+}
+
 /* A row that is new in the output. */
 void
 vs_emit_insert(VsRun *run, const Datum *values, const bool *nulls)
@@ -228,7 +242,7 @@ append_to_stream(VsRun *run, const char *op, const Datum *values, const bool *nu
 	slot->tts_values[n + 1] = Int64GetDatum(batch->row.changes + (int64) batch->changes + 1);
 	slot->tts_values[n + 2] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	memset(slot->tts_isnull + n, false, STREAM_COLUMNS * sizeof(bool));
-	vs_target_insert(run->output);
+	vs_target_append(run->output);
 }
 
 static void

@@ -33,7 +33,13 @@
 #include "utils/snapmgr.h"
 #include "vs_compat.h"
 
+/* So many rows, or bytes of them, are written together at most. */
+#define APPEND_ROWS		512
+#define APPEND_SIZE		65536
+
 static void open_executor(VsTarget *target, Snapshot snapshot);
+static void prepare_appending(VsTarget *target);
+static void write_appended(VsTarget *target);
 static void defer_no_trigger(TriggerDesc *triggers);
 static void prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locator);
 static void prepare_defaults(VsTarget *target);
@@ -78,7 +84,29 @@ vs_target_begin(Oid relid, int ncolumns, List *lookup, bool image,
 	target->blind_updates = RelationGetNumberOfAttributes(target->rel) == ncolumns &&
 		(target->relinfo->ri_TrigDesc == NULL ||
 		 !target->relinfo->ri_TrigDesc->trig_update_after_row);
+	prepare_appending(target);
 	return target;
+}
+
+/* Rows may wait where nothing has to be done for each of them but index entries. */
+static void
+prepare_appending(VsTarget *target)
+{
+	ResultRelInfo *relinfo = target->relinfo;
+
+	if (target->desc->constr != NULL ||
+		(relinfo->ri_TrigDesc != NULL && relinfo->ri_TrigDesc->trig_insert_after_row))
+		return;
+	for (int i = 0; i < relinfo->ri_NumIndices; i++)
+	{
+		Form_pg_index index = relinfo->ri_IndexRelationDescs[i]->rd_index;
+
+		if (index->indisexclusion || !index->indimmediate)
+			return;
+	}
+	target->appended = palloc0(sizeof(TupleTableSlot *) * APPEND_ROWS);
+	target->append_context = AllocSetContextCreate(CurrentMemoryContext, "velostream rows",
+												   ALLOCSET_DEFAULT_SIZES);
 }
 
 /*
@@ -211,6 +239,7 @@ vs_target_end(VsTarget *target)
 {
 	if (target->rel)
 	{
+		write_appended(target);
 		CommandCounterIncrement();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		AfterTriggerEndQuery(target->estate);
@@ -238,6 +267,59 @@ vs_target_end(VsTarget *target)
 }
 
 void
+vs_target_append(VsTarget *target)
+{
+	MemoryContext old;
+	HeapTuple	tuple;
+	int			n = target->nappended;
+
+	if (target->appended == NULL)
+	{
+		vs_target_insert(target);
+		return;
+	}
+	ResetPerTupleExprContext(target->estate);
+	fill_user_columns(target, false);
+	ExecStoreVirtualTuple(target->slot);
+
+	if (target->appended[n] == NULL)
+	{
+		old = MemoryContextSwitchTo(GetMemoryChunkContext(target->appended));
+		target->appended[n] = MakeSingleTupleTableSlot(target->desc, &TTSOpsHeapTuple);
+		MemoryContextSwitchTo(old);
+	}
+	old = MemoryContextSwitchTo(target->append_context);
+	tuple = ExecCopySlotHeapTuple(target->slot);
+	MemoryContextSwitchTo(old);
+	ExecStoreHeapTuple(tuple, target->appended[n], false);
+	target->appended_size += tuple->t_len;
+	if (++target->nappended == APPEND_ROWS || target->appended_size >= APPEND_SIZE)
+		write_appended(target);
+}
+
+/* Write the rows that wait, all at once, and then their index entries. */
+static void
+write_appended(VsTarget *target)
+{
+	if (target->nappended == 0)
+		return;
+	table_multi_insert(target->rel, target->appended, target->nappended,
+					   GetCurrentCommandId(true), 0, NULL);
+	for (int i = 0; i < target->nappended; i++)
+	{
+		if (target->relinfo->ri_NumIndices > 0)
+		{
+			ResetPerTupleExprContext(target->estate);
+			vs_insert_index_entries(target->relinfo, target->appended[i], target->estate);
+		}
+		ExecClearTuple(target->appended[i]);
+	}
+	target->nappended = 0;
+	target->appended_size = 0;
+	MemoryContextReset(target->append_context);
+}
+
+void
 vs_target_insert(VsTarget *target)
 {
 	if (target->rel == NULL)
@@ -245,6 +327,7 @@ vs_target_insert(VsTarget *target)
 		insert_into_memory(target);
 		return;
 	}
+	write_appended(target);
 	ResetPerTupleExprContext(target->estate);
 	fill_user_columns(target, false);
 	ExecStoreVirtualTuple(target->slot);
@@ -297,6 +380,7 @@ vs_target_update(VsTarget *target, ItemPointer tid)
 		update_in_memory(target, tid);
 		return;
 	}
+	write_appended(target);
 	ResetPerTupleExprContext(target->estate);
 	if (target->rel->rd_att->natts > target->ncolumns)
 		fill_user_columns(target, true);
@@ -316,6 +400,7 @@ vs_target_delete(VsTarget *target, ItemPointer tid)
 		vs_memory_delete(target->memory, tid);
 		return;
 	}
+	write_appended(target);
 	ResetPerTupleExprContext(target->estate);
 	target->oldslot->tts_tid = *tid;
 	ExecSimpleRelationDelete(target->relinfo, target->estate, &target->epqstate,
@@ -408,6 +493,7 @@ vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *n
 {
 	bool		found = false;
 
+	write_appended(target);
 	if (target->pane_index)
 		return find_pane(target, values, nulls);
 	if (target->rel == NULL)
@@ -668,8 +754,10 @@ vs_same_row(TupleDesc desc, int n, const Datum *a, const bool *anull,
 void
 vs_target_scan(VsTarget *target, VsRowCallback callback, void *arg)
 {
-	TableScanDesc scan = table_beginscan(target->rel, SnapshotSelf, 0, NULL);
+	TableScanDesc scan;
 
+	write_appended(target);
+	scan = table_beginscan(target->rel, SnapshotSelf, 0, NULL);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, target->oldslot))
 	{
 		CHECK_FOR_INTERRUPTS();

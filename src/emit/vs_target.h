@@ -38,6 +38,12 @@ typedef struct VsTarget
 								 * set by the caller */
 	TupleTableSlot *oldslot;	/* the row found by fetch or find */
 
+	/* rows that wait to be written together; NULL: rows cannot wait */
+	TupleTableSlot **appended;
+	int			nappended;
+	Size		appended_size;
+	MemoryContext append_context;
+
 	BlockNumber pruned;			/* the page that was pruned last, if need be */
 	Size		min_free_space; /* pages with less are pruned */
 
@@ -81,6 +87,12 @@ extern void vs_target_insert(VsTarget *target);
 extern void vs_target_update(VsTarget *target, ItemPointer tid);	/* oldslot holds the old
 																	 * row */
 extern void vs_target_delete(VsTarget *target, ItemPointer tid);
+
+/*
+ * Insert target->slot, whose place nobody asks for: it is written together with
+ * others, at the latest when the target is used in another way.
+ */
+extern void vs_target_append(VsTarget *target);
 
 /* Put the row with this TID, or with these lookup values, into oldslot. */
 extern bool vs_target_fetch(VsTarget *target, ItemPointer tid);

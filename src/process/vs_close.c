@@ -95,7 +95,7 @@ emit_closed(VsRun *run, const Datum *values, const bool *nulls)
 	bool	   *row_nulls;
 
 	if (vs_group_output_row(run, values, nulls, &row, &row_nulls))
-		vs_emit_insert(run, row, row_nulls);
+		vs_emit_append(run, row, row_nulls);
 }
 
 /*

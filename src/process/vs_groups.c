@@ -572,6 +572,8 @@ write_output_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *r
 		vs_emit_update(run, &group->output_tid, row, row_nulls);
 		group->output_tid = run->output->slot->tts_tid;
 	}
+	else if (pass && run->batch->fresh && vs_window_is_past(run, group->values))
+		vs_emit_append(run, row, row_nulls);	/* it is not cached, either */
 	else if (pass)
 	{
 		vs_emit_insert(run, row, row_nulls);

@@ -953,7 +953,7 @@ emit_window(VsRun *run, Datum window, const States *before, const States *now)
 						 RelationGetRelationName(run->output->rel))));
 
 	if (is && !was)
-		vs_emit_insert(run, row, nulls);
+		vs_emit_append(run, row, nulls);
 	else if (was)
 	{
 		ItemPointerData tid = run->output->oldslot->tts_tid;

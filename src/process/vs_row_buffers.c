@@ -593,7 +593,7 @@ emit_row(VsRun *run, TupleTableSlot *slot)
 		return;
 	}
 	slot_getallattrs(slot);
-	vs_emit_insert(run, slot->tts_values, slot->tts_isnull);
+	vs_emit_append(run, slot->tts_values, slot->tts_isnull);
 }
 
 /* Rows of both plans: columns of the output, and the row's place. */
@@ -617,7 +617,7 @@ emit_sorted(VsRun *run)
 
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(slot);
-		vs_emit_insert(run, slot->tts_values, slot->tts_isnull);
+		vs_emit_append(run, slot->tts_values, slot->tts_isnull);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(run->rowcxt);
 	}

@@ -54,7 +54,7 @@ vs_rows_merge(VsRun *run, TupleTableSlot *slot)
 	else if (weight > 0 && run->batch->kept)
 		keep_or_insert(run, slot);
 	else if (weight > 0)
-		vs_emit_insert(run, slot->tts_values, slot->tts_isnull);
+		vs_emit_append(run, slot->tts_values, slot->tts_isnull);
 	else
 		delete_row(run, slot);
 }

@@ -131,6 +131,7 @@ typedef struct VsRun
 
 /* emit/vs_emit.c: write a change to the output; the first ncolumns values */
 extern void vs_emit_insert(VsRun *run, const Datum *values, const bool *nulls);
+extern void vs_emit_append(VsRun *run, const Datum *values, const bool *nulls);
 extern void vs_emit_update(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);	/* output->oldslot holds
 																									 * the old row (tables) */
 extern void vs_emit_replace(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);
