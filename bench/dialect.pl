@@ -59,15 +59,11 @@ sub measure
 	$s->run("CREATE TABLE source ($workload->{columns})");
 	$s->run("INSERT INTO source $workload->{rows} FROM generate_series(0, $n - 1) i");
 	$s->run('VACUUM ANALYZE source');
-	$hand = by_hand($s, $workload);
+	by_hand($s, $workload);
 	$hand = by_hand($s, $workload);
 
-	# the creation, which is not what is measured, comes before
-	set_server('velostream.enabled', 'off');
+	# what the batches take by the clock, not the creation of the query
 	$s->run("CREATE TABLE kept WITH (velostream.continuous $workload->{options}) AS $workload->{query}");
-	$backfill = ($s->timed("SELECT count(*) FROM (SELECT velostream.wait_for_batch()) x"))[0] if 0;
-	$backfill = time;
-	set_server('velostream.enabled', '');
 	$s->run("SELECT velostream.wait('kept')");
 	$backfill = $s->run("SELECT busy_ms / 1000 FROM velostream.stat_queries");
 	check($s, $workload);

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-names=(aggregate upsert size writers latency idle today memory dialect query)
+names=(aggregate upsert size writers latency idle today memory dialect query windows)
 if [ "${1:-}" = --list ]; then
 	for name in "${names[@]}"; do
 		sed -n '2,/^[^#]/{s/^# *//;t p;b;:p p}' "$name.pl" | head -n 1 | sed "s/^/$name: /"
