@@ -256,6 +256,8 @@ vs_target_end(VsTarget *target)
 		ExecResetTupleTable(target->estate->es_tupleTable, false);
 		ExecCloseResultRelations(target->estate);
 	}
+	for (int i = 0; target->appended && i < APPEND_ROWS && target->appended[i]; i++)
+		ExecDropSingleTupleTableSlot(target->appended[i]);
 	ExecDropSingleTupleTableSlot(target->slot);
 	ExecDropSingleTupleTableSlot(target->oldslot);
 	if (target->rel)
@@ -266,6 +268,7 @@ vs_target_end(VsTarget *target)
 	pfree(target);
 }
 
+/* See vs_target.h. */
 void
 vs_target_append(VsTarget *target)
 {
