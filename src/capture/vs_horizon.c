@@ -24,6 +24,10 @@
  * held if the slot still has that life: after whatever happened between the
  * making of a slot and the commit of a frontier, at worst it is not.
  *
+ * A server that was a primary and follows another one keeps its slot, which
+ * holds nothing meanwhile: what the other one removes is removed here, too.  A
+ * life that began before the current timeline did is therefore over.
+ *
  * Everything that changes a slot's xmin does so under a heavyweight lock of
  * the database.  It covers looking at all frontiers and advancing to the
  * oldest, so that a process that lowers the horizon comes before or after that.
@@ -37,6 +41,7 @@
  */
 #include "postgres.h"
 
+#include "access/timeline.h"
 #include "access/transam.h"
 #include "access/xlog.h"
 #include "capture/vs_capture_internal.h"
@@ -65,11 +70,12 @@ typedef struct SlotState
 static void slot_name(Oid dbid, char *name);
 static bool read_slot(Oid dbid, SlotState *state);
 static bool slot_holds(const SlotState *state);
+static XLogRecPtr timeline_begin(void);
 static XLogRecPtr hold_from(TransactionId xmin);
 static void check_slot_available(void);
 static void create_slot(const char *name, TransactionId xmin);
 static void lower_slot(const char *name, TransactionId xmin);
-static void set_slot_xmin(ReplicationSlot *slot, TransactionId xmin);
+static void set_slot_xmin(ReplicationSlot *slot, TransactionId xmin, bool new_life);
 static void lock_tag(LOCKTAG *tag);
 
 /*
@@ -293,7 +299,27 @@ read_slot(Oid dbid, SlotState *state)
 static bool
 slot_holds(const SlotState *state)
 {
-	return TransactionIdIsValid(state->xmin) && !XLogRecPtrIsInvalid(state->life);
+	return TransactionIdIsValid(state->xmin) && !XLogRecPtrIsInvalid(state->life) &&
+		state->life >= timeline_begin();
+}
+
+/* Where the current timeline left the one before; the first has no such place. */
+static XLogRecPtr
+timeline_begin(void)
+{
+	static TimeLineID known = 0;
+	static XLogRecPtr begin;
+	TimeLineID	current = GetWALInsertionTimeLine();
+
+	if (known != current)
+	{
+		List	   *history = readTimeLineHistory(current);
+
+		begin = ((TimeLineHistoryEntry *) linitial(history))->begin;
+		known = current;
+		list_free_deep(history);
+	}
+	return begin;
 }
 
 /*
@@ -364,7 +390,7 @@ create_slot(const char *name, TransactionId xmin)
 	PG_TRY();
 	{
 		vs_create_physical_slot(name, RS_EPHEMERAL);
-		set_slot_xmin(MyReplicationSlot, xmin);
+		set_slot_xmin(MyReplicationSlot, xmin, true);
 		ReplicationSlotPersist();
 		ReplicationSlotRelease();
 	}
@@ -387,11 +413,13 @@ lower_slot(const char *name, TransactionId xmin)
 	PG_TRY();
 	{
 		SlotState	state;
+		bool		holds;
 
 		vs_acquire_slot(name, false);
 		(void) read_slot(MyDatabaseId, &state);
-		if (!slot_holds(&state) || TransactionIdPrecedes(xmin, state.xmin))
-			set_slot_xmin(MyReplicationSlot, xmin);
+		holds = slot_holds(&state);
+		if (!holds || TransactionIdPrecedes(xmin, state.xmin))
+			set_slot_xmin(MyReplicationSlot, xmin, !holds);
 		ReplicationSlotMarkDirty();
 		ReplicationSlotSave();
 		ReplicationSlotRelease();
@@ -406,19 +434,19 @@ lower_slot(const char *name, TransactionId xmin)
 }
 
 /*
- * Set the xmin and make it count; if the slot held nothing so far, a new life
- * begins.  Another process that is just computing the least xmin of all slots
+ * Set the xmin and make it count, in a new life if the slot held nothing so
+ * far.  Another process that is just computing the least xmin of all slots
  * must not overlook it, so keep them all out.
  */
 static void
-set_slot_xmin(ReplicationSlot *slot, TransactionId xmin)
+set_slot_xmin(ReplicationSlot *slot, TransactionId xmin, bool new_life)
 {
 	XLogRecPtr	now = GetXLogInsertRecPtr();
 
 	LWLockAcquire(ReplicationSlotControlLock, LW_EXCLUSIVE);
 	LWLockAcquire(ProcArrayLock, LW_EXCLUSIVE);
 	SpinLockAcquire(&slot->mutex);
-	if (!TransactionIdIsValid(slot->data.xmin) || XLogRecPtrIsInvalid(SLOT_LIFE(slot)))
+	if (new_life)
 		SLOT_LIFE(slot) = now;
 	slot->data.xmin = xmin;
 	slot->effective_xmin = xmin;
