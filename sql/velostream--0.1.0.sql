@@ -43,7 +43,8 @@ SELECT pg_extension_config_dump('velostream.query', '');
 
 -- How far each query has read its sources, and its counters; rewritten by
 -- every batch, hence the low fillfactor.  Not dumped: a query without a row
--- here came out of a dump, and is adopted and rebuilt.
+-- here came out of a dump, and is adopted and rebuilt; one with a row of another
+-- cluster came with pg_upgrade, and is adopted.
 CREATE TABLE velostream.frontier (
 	output		oid NOT NULL,			--  1: the key
 	snapshot_xmin xid8,					--  2: null, as 3 and 4: nothing was read yet
@@ -78,6 +79,7 @@ CREATE TABLE velostream.frontier (
 	late		bigint NOT NULL,		-- 31
 	partly_late	bigint NOT NULL,		-- 32
 	open_windows bigint NOT NULL,		-- 33
+	system		bigint NOT NULL,		-- 34: identifier of the cluster that wrote this row; pg_upgrade makes another
 	PRIMARY KEY (output)
 ) USING heap WITH (fillfactor = 20, vacuum_truncate = off);
 COMMENT ON TABLE velostream.frontier IS 'how far each continuous query has read its sources, and its counters; see the view velostream.stat_queries';

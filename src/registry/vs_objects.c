@@ -102,6 +102,9 @@ static Oid	create_locator(Relation rel, Oid func, List *attnums, const char *nam
 static IndexElem *hash_element(Relation rel, Oid func, List *attnums, const char *name);
 static Oid	create_index(Relation rel, List *elements);
 static Oid	find_window_index(Relation rel, Oid func, List *hashed, AttrNumber column);
+static void equip_output(const VsQueryEntry *entry, struct VsPlan *plan);
+static void equip_upgraded(const VsQueryEntry *entry, struct VsPlan *plan);
+static void drop_restored_state(VsQueryEntry *entry);
 static void depend_internally(Oid classid, Oid objid, Oid output);
 static void link_rule(const VsQueryEntry *entry);
 static void link_guard(Oid output, const char *name, bool row);
@@ -271,8 +274,6 @@ void
 vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan)
 {
 	List	   *columns = vs_plan_state_columns(plan);
-	bool		image;
-	List	   *attnums;
 
 	entry->state = InvalidOid;
 	/* rows of buffers are never updated */
@@ -283,11 +284,39 @@ vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan)
 		entry->state = vs_registry_create_state(entry->output, columns,
 												plan->panes ? 0 : plan->nkeys,
 												VS_GROUP_FILLFACTOR);
-	attnums = vs_plan_locator_columns(plan, &image);
+	equip_output(entry, plan);
+}
+
+/* The locator of the output, made if there is none, belongs to the output. */
+static void
+equip_output(const VsQueryEntry *entry, struct VsPlan *plan)
+{
+	bool		image;
+	List	   *attnums = vs_plan_locator_columns(plan, &image);
+
 	if (attnums != NIL)
 		depend_internally(RelationRelationId,
 						  vs_registry_locator(entry->output, attnums, image, true),
 						  entry->output);
+}
+
+/*
+ * The same for a query that came with pg_upgrade, whose state table has its
+ * indexes.
+ */
+static void
+equip_upgraded(const VsQueryEntry *entry, struct VsPlan *plan)
+{
+	if (OidIsValid(entry->state))
+	{
+		Relation	state = table_open(entry->state, AccessShareLock);
+		ListCell   *lc;
+
+		foreach(lc, RelationGetIndexList(state))
+			depend_internally(RelationRelationId, lfirst_oid(lc), entry->state);
+		table_close(state, AccessShareLock);
+	}
+	equip_output(entry, plan);
 }
 
 /*
@@ -339,6 +368,10 @@ is_loading(Oid state)
  * guard, dependencies, and a frontier that asks for a rebuild.  True if that
  * was done, or is not necessary.
  *
+ * What pg_upgrade brings has all its tables and its frontier, but not the
+ * dependencies; and its fingerprint tells nothing here, where trees look
+ * different and functions have other OIDs.  In append mode, it goes on.
+ *
  * False, without "force", while the guard is missing: then the restore is not
  * yet through with the output (triggers come last), and guarding it now would
  * make the restore fail.  "force" is for users who know.
@@ -350,6 +383,8 @@ vs_registry_adopt(Oid output, bool force)
 	VsFrontierRow frontier;
 	struct VsPlan *plan;
 	VsRunAs		before;
+	bool		upgraded;
+	bool		goes_on;
 
 	if (!vs_registry_read(output, &entry) || entry.adopted)
 		return true;
@@ -369,38 +404,59 @@ vs_registry_adopt(Oid output, bool force)
 				 errdetail("Its definition or its state table is missing."),
 				 errhint("Drop the table and create the query again.")));
 
-	if (OidIsValid(entry.state))
-	{
-		ObjectAddress state;
-
-		ObjectAddressSet(state, RelationRelationId, entry.state);
-		entry.state = InvalidOid;
-		vs_registry_update(&entry);
-		/* of the output, if only the frontier was lost */
-		deleteDependencyRecordsForSpecific(RelationRelationId, state.objectId, DEPENDENCY_INTERNAL,
-										   RelationRelationId, output);
-		CommandCounterIncrement();
-		performDeletion(&state, DROP_CASCADE, PERFORM_DELETION_INTERNAL | PERFORM_DELETION_QUIETLY);
-		CommandCounterIncrement();
-	}
+	upgraded = vs_frontier_read(output, &frontier);
+	goes_on = upgraded && !frontier.damaged && entry.mode == VS_SOURCE_APPEND;
+	if (!goes_on)
+		drop_restored_state(&entry);
 	clear_acl(entry.view);
 	/* the worker that adopts is a superuser, and planning runs functions */
 	vs_run_as_begin(&before, entry.owner);
 	plan = vs_plan_make(&entry, CurrentMemoryContext);
 	vs_run_as_end(&before);
-	vs_registry_equip(&entry, plan);
+	if (goes_on)
+		equip_upgraded(&entry, plan);
+	else
+		vs_registry_equip(&entry, plan);
 	vs_registry_link(&entry);
 	vs_registry_update(&entry);
-	vs_dead_letter_detach(output);
-	vs_frontier_init(&frontier);
-	frontier.rebuild = true;
-	frontier.rebuild_reason = "restored from a dump";
-	/* what is appended to a stream comes after what was restored */
-	if (entry.kind == VS_KIND_STREAM)
-		frontier.changes = last_offset(output);
+
+	if (!upgraded)
+	{
+		vs_frontier_init(&frontier);
+		vs_dead_letter_detach(output);
+		/* what is appended to a stream comes after what was restored */
+		if (entry.kind == VS_KIND_STREAM)
+			frontier.changes = last_offset(output);
+	}
+	if (goes_on)
+		frontier.fingerprint = plan->fingerprint;
+	else
+	{
+		frontier.rebuild = true;
+		frontier.rebuild_reason = upgraded ? "brought by pg_upgrade" : "restored from a dump";
+	}
 	vs_frontier_write(output, &frontier);
 	CommandCounterIncrement();
 	return true;
+}
+
+/* Drop the state table that a restored query names: it is made anew. */
+static void
+drop_restored_state(VsQueryEntry *entry)
+{
+	ObjectAddress state;
+
+	if (!OidIsValid(entry->state))
+		return;
+	ObjectAddressSet(state, RelationRelationId, entry->state);
+	entry->state = InvalidOid;
+	vs_registry_update(entry);
+	/* of the output, if only the frontier was lost */
+	deleteDependencyRecordsForSpecific(RelationRelationId, state.objectId, DEPENDENCY_INTERNAL,
+									   RelationRelationId, entry->output);
+	CommandCounterIncrement();
+	performDeletion(&state, DROP_CASCADE, PERFORM_DELETION_INTERNAL | PERFORM_DELETION_QUIETLY);
+	CommandCounterIncrement();
 }
 
 /* The greatest _offset in a stream, 0 if it is empty. */

@@ -39,6 +39,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
@@ -123,7 +124,8 @@
 #define Anum_frontier_late				31
 #define Anum_frontier_partly_late		32
 #define Anum_frontier_open_windows		33
-#define Natts_frontier					33
+#define Anum_frontier_system			34
+#define Natts_frontier					34
 
 /* Columns of velostream.dead_letter */
 #define Anum_dead_letter_query			1
@@ -194,6 +196,7 @@ static bool delete_by_key(RegistryRel table, RegistryRel index, AttrNumber attno
 						  Oid output, AttrNumber notnull);
 static void outputs_changed(void);
 static bool load_outputs(void);
+static bool is_ours(HeapTuple tuple, TupleDesc desc);
 static HeapTuple find_frontier(Relation rel, Oid output);
 static HeapTuple fetch_hinted(Relation rel, Oid output);
 static void remember_frontier(Oid output, ItemPointer tid);
@@ -276,11 +279,21 @@ vs_registry_read(Oid output, VsQueryEntry *entry)
 
 	rel = open_table(REL_FRONTIER, AccessShareLock);
 	tuple = find_frontier(rel, output);
+	entry->adopted = tuple != NULL && is_ours(tuple, RelationGetDescr(rel));
 	table_close(rel, AccessShareLock);
-	entry->adopted = (tuple != NULL);
 	if (tuple != NULL)
 		heap_freetuple(tuple);
 	return true;
+}
+
+/* Was this row of velostream.frontier written in this cluster? */
+static bool
+is_ours(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		system = heap_getattr(tuple, Anum_frontier_system, desc, &isnull);
+
+	return !isnull && (uint64) DatumGetInt64(system) == GetSystemIdentifier();
 }
 
 /*
@@ -1221,6 +1234,7 @@ frontier_to_values(Oid output, const VsFrontierRow *row, Datum *v, bool *nulls)
 	v[Anum_frontier_late - 1] = Int64GetDatum(row->late);
 	v[Anum_frontier_partly_late - 1] = Int64GetDatum(row->partly_late);
 	v[Anum_frontier_open_windows - 1] = Int64GetDatum(row->open_windows);
+	v[Anum_frontier_system - 1] = Int64GetDatum((int64) GetSystemIdentifier());
 }
 
 /* One of the four parallel arrays about the sources, chosen by its column. */

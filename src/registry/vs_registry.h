@@ -48,9 +48,10 @@ typedef struct VsQueryEntry
 	Oid			owner;			/* relowner of the output; not stored */
 
 	/*
-	 * false: restored from a dump; vs_registry_adopt must run first. Derived:
-	 * true iff there is a row in velostream.frontier (not dumped; written at
-	 * creation with a NULL snapshot).
+	 * false: restored from a dump, or brought by pg_upgrade;
+	 * vs_registry_adopt must run first. Derived: true iff there is a row in
+	 * velostream.frontier (not dumped; written at creation with a NULL
+	 * snapshot) that this cluster wrote.
 	 */
 	bool		adopted;
 } VsQueryEntry;
@@ -149,7 +150,8 @@ extern void vs_run_as_end(const VsRunAs *before);
  * the index of a state table on windows or panes, behind the hash of the other
  * keys.  equip calls the first two as a plan needs it and sets entry->state.  link records the dependencies and
  * makes the guard triggers.  adopt does it all for a query that was restored
- * from a dump; false: not yet, the restore is still running.
+ * from a dump, or came with pg_upgrade; false: not yet, the restore is still
+ * running.
  */
 
 struct VsPlan;

@@ -18,14 +18,15 @@ our @EXPORT = qw(
 
 # A new server that preloads velostream.  Parameters: conf (text), extra
 # (arguments of initdb), preload and install (default 1: the extension and the
-# oracle in database postgres).
+# oracle in database postgres), install_path (of an older PostgreSQL).
 sub new_node
 {
 	my ($name, %params) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = PostgreSQL::Test::Cluster->new($name, install_path => $params{install_path});
 
 	$node->init(
-		allows_streaming => 1,
+		# sets what an older version does not know
+		allows_streaming => !$params{install_path},
 		extra => [ '--no-sync', @{ $params{extra} // [] } ]);
 	$node->append_conf('postgresql.conf', <<'END');
 log_statement = none
