@@ -40,6 +40,8 @@ END
 	load_more($primary, 'postgres');
 	$primary->wait_for_catchup($standby);
 	$before{$_} = rebuilds($primary, 'postgres', $_) for @append, @changes;
+	# the second one has received, but not replayed, what is written now
+	$standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()') if $round == 2;
 	load_more($primary, 'postgres');
 	$round == 1 ? $primary->stop('immediate') : $primary->kill9;
 	stop_load($load);
