@@ -31,6 +31,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "capture/vs_capture.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
@@ -125,6 +126,7 @@ static void hold_xact_callback(XactEvent event, void *arg);
 static void hold_exit(int code, Datum arg);
 static void release_holds(void);
 
+/* Let the postmaster start the launcher, and on a standby what clears up there. */
 void
 vs_launcher_register(void)
 {
@@ -141,6 +143,31 @@ vs_launcher_register(void)
 	strlcpy(worker.bgw_name, "velostream launcher", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "velostream launcher", BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_function_name, "velostream_standby_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "velostream standby", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "velostream standby", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}
+
+/*
+ * A process of a moment, at the start of a hot standby: slots from the time
+ * when it was a primary go.  They hold nothing that counts, but with
+ * hot_standby_feedback they would hold back VACUUM on the primary for ever.
+ */
+void
+velostream_standby_main(Datum arg)
+{
+	ListCell   *lc;
+
+	BackgroundWorkerUnblockSignals();
+	if (!RecoveryInProgress())
+		return;
+	foreach(lc, vs_horizon_databases())
+		vs_horizon_drop(lfirst_oid(lc));
 }
 
 void

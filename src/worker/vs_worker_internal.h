@@ -138,6 +138,7 @@ extern void vs_schedule_init(void);
 
 /* looked up by name */
 extern PGDLLEXPORT void velostream_launcher_main(Datum arg);
+extern PGDLLEXPORT void velostream_standby_main(Datum arg);
 extern PGDLLEXPORT void velostream_worker_main(Datum arg);
 
 #endif							/* VS_WORKER_INTERNAL_H */
