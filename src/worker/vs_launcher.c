@@ -144,6 +144,9 @@ vs_launcher_register(void)
 	strlcpy(worker.bgw_type, "velostream launcher", BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
 
+	/* of max_worker_processes, a primary has none to spare */
+	if (access(STANDBY_SIGNAL_FILE, F_OK) != 0)
+		return;
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
 	worker.bgw_start_time = BgWorkerStart_ConsistentState;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
