@@ -64,7 +64,6 @@ static void clear_output(VsBatch *batch);
 static void sweep_output(VsBatch *batch);
 static bool is_first(VsBatch *batch);
 static bool must_write_frontier(VsBatch *batch);
-static void open_window_indexes(VsBatch *batch, List *keys, Oid *panes, Oid *windows);
 static void write_frontier(VsBatch *batch, instr_time start);
 static void ignore_row(VsRun *run, TupleTableSlot *slot);
 static bool can_bucket(VsPlan *plan);
@@ -606,31 +605,6 @@ vs_execute_window(VsBatch *batch, uint64 first, uint64 last)
 }
 
 /*
- * The indexes of the state table by which panes and closed windows are found;
- * made before the table is opened for writing.
- */
-static void
-open_window_indexes(VsBatch *batch, List *keys, Oid *panes, Oid *windows)
-{
-	VsPlan	   *plan = batch->plan;
-	AttrNumber	column = vs_plan_window_column(plan);
-
-	*panes = *windows = InvalidOid;
-	if (plan->strategy == VS_STRATEGY_ROW_WINDOW)
-	{
-		*panes = vs_registry_window_index(plan->entry.state,
-										  list_delete_int(list_copy(keys), column), column);
-		if (plan->row_window.expire >= 0)
-			*windows = vs_registry_window_index(plan->entry.state, NIL, column + 1);
-	}
-	if (plan->panes)
-		*panes = vs_registry_window_index(plan->entry.state,
-										  list_delete_int(list_copy(keys), column), column);
-	if (plan->timed)
-		*windows = vs_registry_window_index(plan->entry.state, NIL, column);
-}
-
-/*
  * Can the delta be processed in parts?  Not where groups are computed again
  * from the source as it is after all of it; nor where rows are known by a key,
  * of which the new version may come in an earlier part than the old one.
@@ -703,7 +677,7 @@ vs_run_begin(VsBatch *batch)
 			lookup = lappend_int(lookup, i);
 		locator = lookup == NIL || plan->panes || buffers ? InvalidOid :
 			vs_registry_locator(plan->entry.state, lookup, false, true);
-		open_window_indexes(batch, lookup, &panes, &windows);
+		vs_registry_window_indexes(plan->entry.state, plan, &panes, &windows);
 		run->state = vs_target_begin(plan->entry.state, plan->groupdesc->natts,
 									 lookup, false, locator, batch->snapshot);
 		if (vs_plan_window_column(plan) != 0)

@@ -101,6 +101,7 @@ static bool matches_hash(Node *expr, Oid func, List *attnums);
 static Oid	create_locator(Relation rel, Oid func, List *attnums, const char *name);
 static IndexElem *hash_element(Relation rel, Oid func, List *attnums, const char *name);
 static Oid	create_index(Relation rel, List *elements);
+static Oid	window_index(Oid state, List *hashed, AttrNumber column);
 static Oid	find_window_index(Relation rel, Oid func, List *hashed, AttrNumber column);
 static void equip_output(const VsQueryEntry *entry, struct VsPlan *plan);
 static void equip_upgraded(const VsQueryEntry *entry, struct VsPlan *plan);
@@ -239,8 +240,8 @@ vs_registry_locator(Oid relation, List *attnums, bool image, bool create)
  * The index of a state table on the column with the windows, or panes, behind
  * the hash of the columns "hashed" (NIL: of nothing).  Made if there is none.
  */
-Oid
-vs_registry_window_index(Oid state, List *hashed, AttrNumber column)
+static Oid
+window_index(Oid state, List *hashed, AttrNumber column)
 {
 	Relation	rel = table_open(state, AccessShareLock);
 	Oid			func = own_function("key_hash", 1, ANYOID);
@@ -267,6 +268,33 @@ vs_registry_window_index(Oid state, List *hashed, AttrNumber column)
 }
 
 /*
+ * The indexes of a plan's state table by which panes, or the rows of buffers,
+ * and closed windows, or idle buffers, are found; InvalidOid where the plan
+ * needs none.
+ */
+void
+vs_registry_window_indexes(Oid state, struct VsPlan *plan, Oid *panes, Oid *windows)
+{
+	bool		buffers = plan->strategy == VS_STRATEGY_ROW_WINDOW;
+	AttrNumber	column = vs_plan_window_column(plan);
+
+	*panes = *windows = InvalidOid;
+	if (plan->panes || buffers)
+	{
+		List	   *hashed = NIL;
+
+		for (int i = 1; i <= plan->nkeys; i++)
+			if (i != column)
+				hashed = lappend_int(hashed, i);
+		*panes = window_index(state, hashed, column);
+	}
+	if (plan->timed)
+		*windows = window_index(state, NIL, column);
+	else if (buffers && plan->row_window.expire >= 0)
+		*windows = window_index(state, NIL, column + 1);
+}
+
+/*
  * Create what a plan needs beside the output: the state table (entry->state
  * is set) and the locator of the output.
  */
@@ -274,6 +302,8 @@ void
 vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan)
 {
 	List	   *columns = vs_plan_state_columns(plan);
+	Oid			panes;
+	Oid			windows;
 
 	entry->state = InvalidOid;
 	/* rows of buffers are never updated */
@@ -284,6 +314,8 @@ vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan)
 		entry->state = vs_registry_create_state(entry->output, columns,
 												plan->panes ? 0 : plan->nkeys,
 												VS_GROUP_FILLFACTOR);
+	if (columns != NIL)
+		vs_registry_window_indexes(entry->state, plan, &panes, &windows);
 	equip_output(entry, plan);
 }
 
@@ -703,7 +735,7 @@ find_locator(Relation rel, Oid func, List *attnums)
 	return result;
 }
 
-/* See vs_registry_window_index. */
+/* See window_index. */
 static Oid
 find_window_index(Relation rel, Oid func, List *hashed, AttrNumber column)
 {

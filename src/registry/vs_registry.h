@@ -159,7 +159,7 @@ struct VsPlan;
 extern Oid	vs_registry_create_view(Oid output, Query *query);
 extern Oid	vs_registry_create_state(Oid output, List *columns, int nkeys, int fillfactor);
 extern Oid	vs_registry_locator(Oid relation, List *attnums, bool image, bool create);
-extern Oid	vs_registry_window_index(Oid state, List *hashed, AttrNumber column);
+extern void vs_registry_window_indexes(Oid state, struct VsPlan *plan, Oid *panes, Oid *windows);
 extern void vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan);
 extern Oid	vs_registry_key_hash(void);
 extern void vs_registry_link(const VsQueryEntry *entry);

@@ -126,6 +126,26 @@ is(value($node, 'paused', q{state FROM velostream.queries WHERE name = 'The Tota
 $node->safe_psql('paused', q{SELECT velostream.resume('"The Totals"')});
 check_copy('paused', 'resumed', 'source', 'value');
 
+# queries that never ran: their state tables have their indexes all the same
+$node->safe_psql('postgres', <<'END');
+BEGIN;
+CREATE TABLE events (id int PRIMARY KEY, g int, at timestamp);
+INSERT INTO events SELECT i, i % 3, '2024-01-01'::timestamp + i * interval '1 s' FROM generate_series(1, 100) i;
+CREATE TABLE hops WITH (velostream.continuous) AS
+	SELECT g, velostream.hop(at, '20 s', '10 s') AS since, count(*) FROM events GROUP BY 1, 2;
+CREATE TABLE steps WITH (velostream.continuous) AS
+	SELECT velostream.cumulate(at, '10 s', '1 min') AS until, count(*) FROM events GROUP BY 1;
+SELECT velostream.pause(q) FROM unnest('{hops, steps}'::regclass[]) q;
+COMMIT;
+END
+copy_database('unborn', []);
+ok($node->poll_query_until('unborn', q{SELECT count(*) = 0 FROM velostream.query q
+		WHERE NOT EXISTS (SELECT FROM velostream.frontier f WHERE f.output = q.output)}),
+	'queries that never ran are adopted');
+$node->safe_psql($_, q{SELECT velostream.resume(q) FROM unnest('{hops, steps}'::regclass[]) q}) for qw(unborn postgres);
+oracle($node, 'unborn', 'queries that never ran before the dump',
+	totals => { 'SELECT sum(count) FROM hops' => 200 });
+
 oracle($node, 'postgres', 'the original, at last');
 log_is_clean($node);
 $node->stop;
