@@ -39,7 +39,6 @@
 
 static void open_executor(VsTarget *target, Snapshot snapshot);
 static void prepare_appending(VsTarget *target);
-static void write_appended(VsTarget *target);
 static void defer_no_trigger(TriggerDesc *triggers);
 static void prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locator);
 static void prepare_defaults(VsTarget *target);
@@ -239,7 +238,7 @@ vs_target_end(VsTarget *target)
 {
 	if (target->rel)
 	{
-		write_appended(target);
+		vs_target_write(target);
 		CommandCounterIncrement();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		AfterTriggerEndQuery(target->estate);
@@ -297,12 +296,12 @@ vs_target_append(VsTarget *target)
 	ExecStoreHeapTuple(tuple, target->appended[n], false);
 	target->appended_size += tuple->t_len;
 	if (++target->nappended == APPEND_ROWS || target->appended_size >= APPEND_SIZE)
-		write_appended(target);
+		vs_target_write(target);
 }
 
 /* Write the rows that wait, all at once, and then their index entries. */
-static void
-write_appended(VsTarget *target)
+void
+vs_target_write(VsTarget *target)
 {
 	if (target->nappended == 0)
 		return;
@@ -330,7 +329,7 @@ vs_target_insert(VsTarget *target)
 		insert_into_memory(target);
 		return;
 	}
-	write_appended(target);
+	vs_target_write(target);
 	ResetPerTupleExprContext(target->estate);
 	fill_user_columns(target, false);
 	ExecStoreVirtualTuple(target->slot);
@@ -383,7 +382,7 @@ vs_target_update(VsTarget *target, ItemPointer tid)
 		update_in_memory(target, tid);
 		return;
 	}
-	write_appended(target);
+	vs_target_write(target);
 	ResetPerTupleExprContext(target->estate);
 	if (target->rel->rd_att->natts > target->ncolumns)
 		fill_user_columns(target, true);
@@ -403,7 +402,7 @@ vs_target_delete(VsTarget *target, ItemPointer tid)
 		vs_memory_delete(target->memory, tid);
 		return;
 	}
-	write_appended(target);
+	vs_target_write(target);
 	ResetPerTupleExprContext(target->estate);
 	target->oldslot->tts_tid = *tid;
 	ExecSimpleRelationDelete(target->relinfo, target->estate, &target->epqstate,
@@ -496,7 +495,7 @@ vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *n
 {
 	bool		found = false;
 
-	write_appended(target);
+	vs_target_write(target);
 	if (target->pane_index)
 		return find_pane(target, values, nulls);
 	if (target->rel == NULL)
@@ -759,7 +758,7 @@ vs_target_scan(VsTarget *target, VsRowCallback callback, void *arg)
 {
 	TableScanDesc scan;
 
-	write_appended(target);
+	vs_target_write(target);
 	scan = table_beginscan(target->rel, SnapshotSelf, 0, NULL);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, target->oldslot))
 	{

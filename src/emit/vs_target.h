@@ -93,6 +93,8 @@ extern void vs_target_delete(VsTarget *target, ItemPointer tid);
  * others, at the latest when the target is used in another way.
  */
 extern void vs_target_append(VsTarget *target);
+extern void vs_target_write(VsTarget *target);	/* what waits, now: before the
+												 * end of a command */
 
 /* Put the row with this TID, or with these lookup values, into oldslot. */
 extern bool vs_target_fetch(VsTarget *target, ItemPointer tid);

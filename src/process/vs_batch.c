@@ -554,10 +554,12 @@ merge_in_bucket(VsRun *run, TupleTableSlot *slot)
 	if (bucket != run->bucket && run->bucket >= 0)
 	{
 		/* a command cannot update a row that it has written itself */
+		vs_target_write(run->output);
 		CommandCounterIncrement();
 		if (plan->timed)
 		{
 			vs_clock_turn(run, bucket);
+			vs_target_write(run->output);
 			CommandCounterIncrement();
 		}
 	}
