@@ -37,6 +37,13 @@ CREATE TABLE hers_log WITH (velostream.continuous, velostream.source_mode = appe
 RESET ROLE;
 CREATE TABLE paused WITH (velostream.continuous, velostream.source_mode = append) AS
 	SELECT g, count(*) FROM log GROUP BY g;
+CREATE TABLE hops WITH (velostream.continuous, velostream.source_mode = append) AS
+	SELECT g, velostream.hop(id, '1 s', '500 ms') AS w, count(*), stddev(n) FROM log GROUP BY 1, 2;
+CREATE TABLE final WITH (velostream.continuous, velostream.source_mode = append, velostream.emit = final,
+	velostream.max_out_of_orderness = '500 ms') AS
+	SELECT velostream.tumble(id, '100 ms') AS w, count(*) FROM log GROUP BY 1;
+CREATE TABLE previous WITH (velostream.continuous, velostream.source_mode = append) AS
+	SELECT g, count(*) OVER (PARTITION BY velostream.buffer(3), g) AS n FROM log;
 END
 
 sub right
@@ -45,10 +52,23 @@ sub right
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
 	all_right($node, 'postgres', $name);
-	return is($node->safe_psql('postgres', <<'END'), 0, '... and what a role has made of its own functions');
+	is($node->safe_psql('postgres', <<'END'), 0, '... and what a role has made of its own functions');
 SELECT count(*) FROM (
 	(TABLE hers_log EXCEPT ALL SELECT twice(g), sum(v)::int FROM ledger GROUP BY 1)
 	UNION ALL (SELECT twice(g), sum(v)::int FROM ledger GROUP BY 1 EXCEPT ALL TABLE hers_log)) d
+END
+	is($node->safe_psql('postgres', <<'END'), 0, '... and windows');
+WITH hopped AS (SELECT g, velostream.hop(id, '1 s', '500 ms') AS w, count(*), stddev(n) FROM ledger GROUP BY 1, 2)
+SELECT count(*) FROM ((TABLE hops EXCEPT ALL TABLE hopped) UNION ALL (TABLE hopped EXCEPT ALL TABLE hops)) d
+END
+	is($node->safe_psql('postgres', <<'END'), 't|0', '... and those that have closed, once');
+WITH closed AS (SELECT velostream.tumble(id, '100 ms') AS w, count(*) FROM ledger GROUP BY 1 HAVING max(id) / 100 * 100 + 600 <= (SELECT max(id) FROM ledger))
+SELECT (SELECT count(*) > 1 FROM final),
+	(SELECT count(*) FROM ((TABLE final EXCEPT ALL TABLE closed) UNION ALL (TABLE closed EXCEPT ALL TABLE final)) d)
+END
+	return is($node->safe_psql('postgres', <<'END'), 0, '... and rows of buffers');
+WITH numbered AS (SELECT g, least(row_number() OVER (PARTITION BY g), 3) FROM ledger)
+SELECT count(*) FROM ((TABLE previous EXCEPT ALL TABLE numbered) UNION ALL (TABLE numbered EXCEPT ALL TABLE previous)) d
 END
 }
 
@@ -91,8 +111,8 @@ $new->safe_psql('postgres', q{SELECT velostream.resume('paused')});
 right($new, 'upgraded');
 is($new->safe_psql('postgres', $options), $settings =~ s/paused (.*?) paused/paused $1 running/r,
 	'the queries are the same');
-is(join(' ', map { rebuilds($new, 'postgres', $_) } @append, 'hers_log', 'paused'),
-	'0 0 0 0 0 0 0', 'append goes on');
+is(join(' ', map { rebuilds($new, 'postgres', $_) } @append, 'hers_log', 'paused', 'hops', 'final', 'previous'),
+	'0 0 0 0 0 0 0 0 0 0', 'append goes on');
 is(join(' ', map { rebuilds($new, 'postgres', $_) } @changes, 'hers'),
 	'1 1 1 1 1 1 1', 'changes: rebuilt');
 cmp_ok(value($new, 'postgres', q{sum(batches) FROM velostream.stat_queries WHERE name LIKE 'log%'}), '>', $batches,
@@ -122,7 +142,7 @@ ALTER TABLE chain RENAME COLUMN groups TO n;
 DROP TABLE chain;
 SELECT velostream.drop(output) FROM velostream.query;
 END
-is($new->safe_psql('postgres', q{SELECT string_agg(relname, ' ') FROM pg_class WHERE relname ~ '^(query|state)_\d|^(query|state)_(totals|log|hers)'}),
+is($new->safe_psql('postgres', q{SELECT string_agg(relname, ' ') FROM pg_class WHERE relname ~ '^(query|state)_\d|^(query|state)_(totals|log|hers|hops|final|previous)'}),
 	'', 'nothing is left of queries that are dropped');
 is(value($new, 'postgres', 'count(*) FROM velostream.frontier'), 0, '... nor of their frontiers');
 log_is_clean($new);
