@@ -146,10 +146,11 @@ extern void vs_run_as_end(const VsRunAs *before);
  * table from "columns" (ColumnDefs) with a btree index on
  * velostream.key_hash(first nkeys columns) when nkeys > 0.  locator finds the
  * same kind of index on any table (image: on velostream.row_hash), or makes
- * it; InvalidOid if there is none and not "create".  window_index does so for
- * the index of a state table on windows or panes, behind the hash of the other
- * keys.  equip calls the first two as a plan needs it and sets entry->state.  link records the dependencies and
- * makes the guard triggers.  adopt does it all for a query that was restored
+ * it; InvalidOid if there is none and not "create".  window_indexes does so for
+ * those of a state table on windows or panes, behind the hash of the other keys.
+ * equip makes all that a plan needs and sets entry->state: a state table with
+ * keys has an index from the beginning.  link records the dependencies and makes
+ * the guard triggers.  adopt does it all for a query that was restored
  * from a dump, or came with pg_upgrade; false: not yet, the restore is still
  * running.
  */
