@@ -431,6 +431,41 @@ SET client_min_messages = warning;
 DROP TABLE src CASCADE;
 RESET client_min_messages;
 
+-- what takes no more rows is forgotten, with EMIT CHANGES too
+CREATE TABLE src (n bigint);
+CREATE TABLE tumbled WITH (velostream.continuous, velostream.max_out_of_orderness = '5s') AS
+SELECT velostream.tumble(n, '10s') AS w, count(*), max(n) FROM src GROUP BY 1 HAVING count(*) > 0;
+CREATE TABLE hopped WITH (velostream.continuous, velostream.max_out_of_orderness = '5s') AS
+SELECT velostream.hop(n, '20s', '10s') AS w, count(*), max(n) FROM src GROUP BY 1;
+CREATE TABLE visits WITH (velostream.continuous, velostream.max_out_of_orderness = '5s') AS
+SELECT velostream.session(n, '10s') AS w, count(*), max(n) FROM src GROUP BY 1;
+CREATE TABLE visits_once WITH (velostream.continuous, velostream.max_out_of_orderness = '5s', velostream.source_mode = append) AS
+SELECT velostream.session(n, '10s') AS w, count(*), max(n) FROM src GROUP BY 1;
+INSERT INTO src VALUES (0), (12000);
+SELECT velostream.wait(timeout => '60s');
+INSERT INTO src VALUES (100000);
+SELECT velostream.wait(timeout => '60s');
+INSERT INTO src VALUES (200000);
+SELECT velostream.wait(timeout => '60s');
+CREATE FUNCTION states(output text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	n bigint;
+BEGIN
+	EXECUTE (SELECT format('SELECT count(*) FROM %s', state) FROM velostream.query q WHERE q.output = states.output::regclass) INTO n;
+	RETURN n;
+END $$;
+SELECT name, states(name), CASE WHEN name <> 'tumbled' THEN open_windows END AS open_windows FROM velostream.stat_queries ORDER BY name;
+TABLE visits ORDER BY w;
+-- late for sessions, or within the gap of one that has closed
+INSERT INTO src VALUES (13000), (184999), (185001);
+SELECT velostream.wait(timeout => '60s');
+TABLE visits ORDER BY w;
+TABLE visits_once ORDER BY w;
+DROP FUNCTION states;
+SET client_min_messages = warning;
+DROP TABLE src CASCADE;
+RESET client_min_messages;
+
 -- ----------
 -- Errors
 -- ----------

@@ -1104,7 +1104,7 @@ vs_panes_close(VsRun *run, TimestampTz from, TimestampTz to)
 		interest->to = to;
 		close_panes_between(run, shrunk ? VS_NO_TIME : from, to);
 	}
-	if (session && allowed > 0 && allowed != PG_INT64_MAX)
+	if (session && allowed != PG_INT64_MAX && !(plan->final && allowed == 0))
 	{
 		interest->closing = interest->expire = true;
 		interest->emit = false;
