@@ -466,6 +466,30 @@ SET client_min_messages = warning;
 DROP TABLE src CASCADE;
 RESET client_min_messages;
 
+-- the memory of a batch does not grow with the number of its steps
+ALTER SYSTEM SET velostream.enabled = off;
+SELECT pg_reload_conf();
+CREATE TABLE src (n bigint);
+CREATE TABLE hopped WITH (velostream.continuous, velostream.max_out_of_orderness = '5s') AS
+SELECT velostream.hop(n, '20s', '10s') AS w, count(*), max(n) FROM src GROUP BY 1;
+CREATE TABLE memory (bytes bigint);
+CREATE FUNCTION look_at_memory() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO public.memory SELECT used_bytes FROM pg_backend_memory_contexts WHERE name = 'velostream batch';
+	RETURN NULL;
+END $$;
+CREATE TRIGGER look AFTER INSERT ON hopped FOR EACH ROW EXECUTE FUNCTION look_at_memory();
+INSERT INTO src SELECT i * 1000 FROM generate_series(1, 2000) i;
+SELECT count(*) FROM velostream.process('hopped', 1);
+SELECT count(*) AS looks, pg_size_pretty(max(bytes)) FROM memory HAVING max(bytes) > 300000 OR count(*) < 200;
+SET client_min_messages = warning;
+DROP TABLE src CASCADE;
+RESET client_min_messages;
+DROP FUNCTION look_at_memory;
+DROP TABLE memory;
+ALTER SYSTEM RESET velostream.enabled;
+SELECT pg_reload_conf();
+
 -- ----------
 -- Errors
 -- ----------

@@ -638,7 +638,10 @@ ignore_row(VsRun *run, TupleTableSlot *slot)
 {
 }
 
-/* Open output and state for writing, in a memory context of the run. */
+/*
+ * Open output and state for writing.  From here to vs_run_end the current
+ * memory context is the run's own: a batch may be made of any number of runs.
+ */
 VsRun *
 vs_run_begin(VsBatch *batch)
 {
@@ -658,12 +661,12 @@ vs_run_begin(VsBatch *batch)
 	run->batch = batch;
 	run->plan = plan;
 	run->context = context;
+	run->caller = old;
 	run->rowcxt = AllocSetContextCreate(context, "velostream row", ALLOCSET_DEFAULT_SIZES);
 
 	if (batch->shared == NULL)
 	{
 		begin_in_memory(run);
-		MemoryContextSwitchTo(old);
 		return run;
 	}
 	if (lookup != NIL)
@@ -687,7 +690,6 @@ vs_run_begin(VsBatch *batch)
 	}
 	vs_cache_check_files(batch->shared, run->output->rel->rd_node,
 						 run->state ? run->state->rel->rd_node : none);
-	MemoryContextSwitchTo(old);
 	return run;
 }
 
@@ -719,6 +721,7 @@ vs_run_end(VsRun *run)
 	if (run->state)
 		vs_target_end(run->state);
 	vs_target_end(run->output);
+	MemoryContextSwitchTo(run->caller);
 	MemoryContextDelete(run->context);
 }
 

@@ -22,8 +22,9 @@
 static TimestampTz window_end(VsPlan *plan, Datum window);
 static void emit_closed(VsRun *run, const Datum *values, const bool *nulls);
 static bool passes_end(VsPlan *plan, TimestampTz from, TimestampTz to);
+static VsRangeScan *scan_ended(VsRun *run, TimestampTz from, TimestampTz to);
 static void close_groups(VsRun *run, TimestampTz from, TimestampTz to);
-static void expire_groups(VsRun *run, TimestampTz to);
+static void expire_groups(VsRun *run, TimestampTz from, TimestampTz to);
 
 /* When a tumbling window that starts there ends. */
 static TimestampTz
@@ -108,7 +109,7 @@ vs_close_windows(VsBatch *batch, TimestampTz from, TimestampTz to)
 {
 	VsRun	   *run;
 
-	if (vs_plan_state_columns(batch->plan) == NIL)
+	if (batch->plan->state_in_output)
 		return;
 	CommandCounterIncrement();
 	run = vs_run_begin(batch);
@@ -134,10 +135,13 @@ vs_close_tumbling(VsRun *run, TimestampTz from, TimestampTz to)
 	old = MemoryContextSwitchTo(run->context);
 	if (plan->final && passes_end(plan, from, to))
 		close_groups(run, from, to);
-	if (allowed != PG_INT64_MAX &&
-		passes_end(plan, from == VS_NO_TIME ? from : vs_time_plus(from, -allowed),
-				   vs_time_plus(to, -allowed)))
-		expire_groups(run, vs_time_plus(to, -allowed));
+	if (allowed != PG_INT64_MAX)
+	{
+		from = from == VS_NO_TIME ? from : vs_time_plus(from, -allowed);
+		to = vs_time_plus(to, -allowed);
+		if (passes_end(plan, from, to))
+			expire_groups(run, from, to);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -149,25 +153,32 @@ passes_end(VsPlan *plan, TimestampTz from, TimestampTz to)
 		vs_window_floor(from, plan->window.size) != vs_window_floor(to, plan->window.size);
 }
 
+/* The groups that are kept of tumbling windows that end after "from" up to "to". */
+static VsRangeScan *
+scan_ended(VsRun *run, TimestampTz from, TimestampTz to)
+{
+	VsWindow   *window = &run->plan->window;
+	TimestampTz last = vs_window_floor(vs_time_plus(to, -window->size), window->size);
+	Datum		low = 0;
+	Datum		high = vs_event_datum(window->type, last + window->size);
+
+	if (from != VS_NO_TIME)
+		low = vs_event_datum(window->type,
+							 vs_window_floor(vs_time_plus(from, -window->size),
+											 window->size) + window->size);
+	return vs_range_begin(run->state, false, 0, from == VS_NO_TIME ? NULL : &low, &high,
+						  ForwardScanDirection);
+}
+
 /* Emit groups that are kept, of tumbling windows that end after "from" up to "to". */
 static void
 close_groups(VsRun *run, TimestampTz from, TimestampTz to)
 {
-	VsPlan	   *plan = run->plan;
-	int			natts = plan->groupdesc->natts;
+	int			natts = run->plan->groupdesc->natts;
 	Datum	   *values = palloc(sizeof(Datum) * natts);
 	bool	   *nulls = palloc(sizeof(bool) * natts);
-	TimestampTz last = vs_window_floor(vs_time_plus(to, -plan->window.size), plan->window.size);
-	Datum		low;
-	Datum		high = vs_event_datum(plan->window.type, last + plan->window.size);
-	VsRangeScan *scan;
+	VsRangeScan *scan = scan_ended(run, from, to);
 
-	if (from != VS_NO_TIME)
-		low = vs_event_datum(plan->window.type,
-							 vs_window_floor(vs_time_plus(from, -plan->window.size),
-											 plan->window.size) + plan->window.size);
-	scan = vs_range_begin(run->state, false, 0, from == VS_NO_TIME ? NULL : &low, &high,
-						  ForwardScanDirection);
 	while (vs_range_next(scan))
 	{
 		MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
@@ -183,17 +194,18 @@ close_groups(VsRun *run, TimestampTz from, TimestampTz to)
 	pfree(nulls);
 }
 
-/* Forget groups of tumbling windows that end at "to" or before. */
+/*
+ * Forget groups of tumbling windows that end at "to" or before.  Those that end
+ * at "from" or before are forgotten already: a scan that began with them would
+ * pass all that the transaction has deleted before.
+ */
 static void
-expire_groups(VsRun *run, TimestampTz to)
+expire_groups(VsRun *run, TimestampTz from, TimestampTz to)
 {
-	VsPlan	   *plan = run->plan;
-	int			natts = plan->groupdesc->natts;
+	int			natts = run->plan->groupdesc->natts;
 	Datum	   *values = palloc(sizeof(Datum) * natts);
 	bool	   *nulls = palloc(sizeof(bool) * natts);
-	TimestampTz last = vs_window_floor(vs_time_plus(to, -plan->window.size), plan->window.size);
-	Datum		high = vs_event_datum(plan->window.type, last + plan->window.size);
-	VsRangeScan *scan = vs_range_begin(run->state, false, 0, NULL, &high, ForwardScanDirection);
+	VsRangeScan *scan = scan_ended(run, from, to);
 
 	while (vs_range_next(scan))
 	{

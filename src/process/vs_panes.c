@@ -167,7 +167,7 @@ static void free_states(VsRun *run, States *states);
 static TimestampTz state_time(VsRun *run, const States *states, int agg);
 static void close_panes_between(VsRun *run, TimestampTz from, TimestampTz to);
 static void forget_pane(VsRun *run);
-static void forget_panes(VsRun *run, TimestampTz to);
+static void forget_panes(VsRun *run, TimestampTz from, TimestampTz to);
 
 /* ----------
  * Notes: what was touched
@@ -1114,7 +1114,8 @@ vs_panes_close(VsRun *run, TimestampTz from, TimestampTz to)
 							interest->to);
 	}
 	else if (!session && allowed != PG_INT64_MAX)
-		forget_panes(run, vs_time_plus(to, -allowed));
+		forget_panes(run, from == VS_NO_TIME ? from : vs_time_plus(from, -allowed),
+					 vs_time_plus(to, -allowed));
 }
 
 /* Put the windows together that may end after "from" up to "to". */
@@ -1146,14 +1147,26 @@ close_panes_between(VsRun *run, TimestampTz from, TimestampTz to)
 	begin_notes(run);
 }
 
-/* Forget the panes whose last window ends at "to" or before. */
+/*
+ * Forget the panes whose last window ends at "to" or before; those where it
+ * ends at "from" or before (VS_NO_TIME: none) are forgotten already.
+ */
 static void
-forget_panes(VsRun *run, TimestampTz to)
+forget_panes(VsRun *run, TimestampTz from, TimestampTz to)
 {
 	VsPlan	   *plan = run->plan;
+	Datum		low = 0;
 	Datum		high = vs_event_datum(plan->window.type, to);
-	VsRangeScan *scan = vs_range_begin(run->state, false, 0, NULL, &high, ForwardScanDirection);
+	VsRangeScan *scan;
 
+	/*
+	 * where a scan began at the first pane, it would pass all that it deleted
+	 * before
+	 */
+	if (from != VS_NO_TIME)
+		low = vs_event_datum(plan->window.type, vs_time_plus(from, -plan->window.size));
+	scan = vs_range_begin(run->state, false, 0, from == VS_NO_TIME ? NULL : &low, &high,
+						  ForwardScanDirection);
 	while (vs_range_next(scan))
 	{
 		if (vs_window_last_end(&plan->window, slot_start(run)) > to)

@@ -105,6 +105,7 @@ typedef struct VsRun
 	VsBatch    *batch;
 	VsPlan	   *plan;
 	MemoryContext context;		/* of this run */
+	MemoryContext caller;		/* the current one when it began */
 	MemoryContext rowcxt;		/* of one group or row */
 	VsTarget   *output;
 	VsTarget   *state;			/* or NULL */
