@@ -77,6 +77,7 @@ typedef struct VsWorkQuery
 	bool		adopted;
 	VsOnError	on_error;
 	int64		idle_timeout;	/* us, or -1: see VsTimeOptions */
+	int64		delay;
 	VsContext  *cxt;			/* NULL: not attached yet */
 	MemoryContext context;		/* of the copy of the frontier */
 	bool		valid;			/* there is a copy, of the row that had these: */
@@ -420,6 +421,7 @@ load_work(void *arg)
 		query->adopted = entry.adopted;
 		query->on_error = entry.on_error;
 		query->idle_timeout = entry.time.idle_timeout;
+		query->delay = Max(entry.time.delay, 0);
 		query->known_lsn = InvalidXLogRecPtr;	/* read the frontier again */
 		query->known_xmin = InvalidFullTransactionId;
 	}
@@ -691,10 +693,18 @@ is_idle(VsWorkQuery *query, TimestampTz now)
 	TimestampTz when;
 
 	if (query->idle_timeout < 0 || query->row.event_at == VS_NO_TIME ||
-		query->row.open_windows <= 0)
+		query->row.event_time == VS_NO_TIME || query->row.open_windows <= 0)
 		return false;
 	when = Max(query->row.event_at + query->idle_timeout,
 			   TimestampTzPlusMilliseconds(query->row.updated_at, CLOSE_INTERVAL));
+
+	/*
+	 * not before the watermark would move, or batches would follow without
+	 * rest
+	 */
+	if (query->row.watermark != VS_NO_TIME)
+		when = Max(when, query->row.event_at + query->row.watermark - query->row.event_time +
+				   query->delay + 1);
 	if (when <= now)
 		return true;
 	look_at(when);

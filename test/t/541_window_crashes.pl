@@ -195,6 +195,36 @@ $node->safe_psql('postgres', "INSERT INTO src VALUES (6, '2024-01-01 00:00:03')"
 $node->safe_psql('postgres', "SELECT velostream.wait(timeout => '60s')");
 is(value($node, 'postgres', "concat(w, ' ', count) FROM sober"), '2024-01-01 00:00:00+00 4', 'others do');
 $node->safe_psql('postgres', 'DROP TABLE src CASCADE');
+# where the clock cannot move the watermark, or not yet, no batch is tried again and again
+sub rests
+{
+	my ($name) = @_;
+	my $commits = "SELECT pg_stat_clear_snapshot(); SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'";
+	my ($before, $after) = map { (split /\n/, $_)[-1] }
+	  $node->safe_psql('postgres', $commits), $node->safe_psql('postgres', "SELECT pg_sleep(4); $commits");
+
+	cmp_ok($after - $before, '<', 1000, "$name: no batch after the other");
+	return;
+}
+$node->safe_psql('postgres', <<'END');
+CREATE TABLE src (ts timestamptz);
+CREATE TABLE ahead WITH (velostream.continuous, velostream.emit = final, velostream.idle_timeout = '1s', velostream.max_future_skew = '1 min') AS
+	SELECT velostream.tumble(ts, '2s') AS w, count(*) FROM src GROUP BY 1;
+INSERT INTO src SELECT now() + interval '1 day';
+SELECT velostream.wait(timeout => '60s');
+SELECT pg_sleep(2);
+END
+rests('only a row far in the future');
+$node->safe_psql('postgres', "INSERT INTO src VALUES ('2024-01-01 00:00:00')");
+poll($node, 'postgres', "watermark > '2024-01-01 00:00:10' FROM velostream.queries WHERE name = 'ahead'");
+$node->safe_psql('postgres', <<'END');
+INSERT INTO src VALUES ('2024-01-01 00:00:00');
+SELECT velostream.wait(timeout => '60s');
+SELECT pg_sleep(2);
+END
+rests('the watermark is ahead');
+is(value($node, 'postgres', "concat(w, ' ', count) FROM ahead"), '2024-01-01 00:00:00+00 1', 'the window closed once');
+$node->safe_psql('postgres', 'DROP TABLE src CASCADE');
 
 # ----------
 # A year: state is bounded
