@@ -42,7 +42,6 @@ extern void vs_clock_step(VsBatch *batch);	/* the watermark moves on, windows
 											 * close */
 extern void vs_clock_go_ahead(VsBatch *batch);
 extern void vs_clock_turn(VsRun *run, int64 bucket);
-extern bool vs_clock_is_due(VsBatch *batch);	/* without new rows */
 extern bool vs_event_time(Oid type, Datum value, TimestampTz *time);	/* false: not finite, or
 																		 * out of range */
 extern Datum vs_event_datum(Oid type, TimestampTz time);

@@ -391,13 +391,6 @@ idle_watermark(VsBatch *batch)
 						now - batch->row.event_at - Max(options->delay, 0));
 }
 
-/* Would the watermark move without new rows? */
-bool
-vs_clock_is_due(VsBatch *batch)
-{
-	return batch->plan->timed && vs_clock_watermark(batch) > batch->clock.closed;
-}
-
 /*
  * The buckets before this one are merged: the watermark moves on as far as
  * their rows let it, and windows close.
