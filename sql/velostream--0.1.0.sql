@@ -184,6 +184,13 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION velostream.process(regclass, bigint) IS
 'run one batch of a continuous query now, in this transaction, and return the changes it emitted; with batch_rows, emit after each so many input rows';
 
+CREATE FUNCTION velostream.replay(query regclass)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'velostream_replay'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION velostream.replay(regclass) IS
+'run one batch of a continuous query now, in this transaction, in which rows that failed before (dead letters) are tried again; returns how many of them count now';
+
 CREATE FUNCTION velostream.query(query text, batch_rows integer DEFAULT 1)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'velostream_query'

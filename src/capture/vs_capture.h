@@ -116,6 +116,16 @@ extern int	vs_delta_last_weight(VsDelta *delta);	/* its weight alone */
 extern void vs_delta_bury(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin);
 extern bool vs_delta_is_dead(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin);
 
+/*
+ * Versions that s2 sees, and that are to be delivered with weight +1 although
+ * s1 has seen them, too: dead letters that are tried again.  All of them are
+ * told before the first execution, then vs_delta_add_revived.
+ */
+extern bool vs_delta_revive(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin);	/* false: s2 does not
+																								 * see it */
+extern void vs_delta_add_revived(VsDelta *delta);
+extern bool vs_delta_is_revived(VsDelta *delta, Oid relid, ItemPointer tid);
+
 /* Counters of the executions so far (window-skipped rows are not in them). */
 typedef struct VsDeltaCounters
 {

@@ -57,6 +57,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "lib/qunique.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -409,6 +410,18 @@ set_dead_version(DeadVersion *version, Oid relid, ItemPointer tid, TransactionId
 	version->tid = *tid;
 }
 
+static HTAB *
+make_versions(VsDelta *delta, const char *name)
+{
+	HASHCTL		ctl = {
+		.keysize = sizeof(DeadVersion),
+		.entrysize = sizeof(DeadVersion),
+		.hcxt = delta->context
+	};
+
+	return hash_create(name, 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
 void
 vs_delta_bury(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
 {
@@ -416,16 +429,7 @@ vs_delta_bury(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
 
 	set_dead_version(&version, relid, tid, xmin);
 	if (delta->dead == NULL)
-	{
-		HASHCTL		ctl = {
-			.keysize = sizeof(DeadVersion),
-			.entrysize = sizeof(DeadVersion),
-			.hcxt = delta->context
-		};
-
-		delta->dead = hash_create("velostream dead letters", 64, &ctl,
-								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
+		delta->dead = make_versions(delta, "velostream dead letters");
 	(void) hash_search(delta->dead, &version, HASH_ENTER, NULL);
 }
 
@@ -438,6 +442,93 @@ vs_delta_is_dead(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
 		return false;
 	set_dead_version(&version, relid, tid, xmin);
 	return hash_search(delta->dead, &version, HASH_FIND, NULL) != NULL;
+}
+
+/*
+ * S2 protects what it sees, so from now on the TID alone says which version
+ * it is.
+ */
+bool
+vs_delta_revive(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
+{
+	DeadVersion version;
+	Relation	rel;
+	HeapTupleData tuple = {0};
+	Buffer		buffer;
+	VsLeaf	   *leaf = vs_delta_find_leaf(delta, relid);
+	bool		there;
+
+	if (leaf == NULL || ItemPointerGetBlockNumberNoCheck(tid) >= leaf->nblocks)
+		return false;
+	rel = table_open(relid, NoLock);
+	tuple.t_self = *tid;
+	there = heap_fetch(rel, delta->s2, &tuple, &buffer, false);
+	if (there)
+	{
+		there = HeapTupleHeaderGetRawXmin(tuple.t_data) == xmin;
+		ReleaseBuffer(buffer);
+	}
+	table_close(rel, NoLock);
+	if (!there)
+		return false;
+
+	set_dead_version(&version, relid, tid, InvalidTransactionId);
+	if (delta->revived == NULL)
+		delta->revived = make_versions(delta, "velostream revived rows");
+	(void) hash_search(delta->revived, &version, HASH_ENTER, NULL);
+	return true;
+}
+
+bool
+vs_delta_is_revived(VsDelta *delta, Oid relid, ItemPointer tid)
+{
+	DeadVersion version;
+
+	if (delta->revived == NULL)
+		return false;
+	set_dead_version(&version, relid, tid, InvalidTransactionId);
+	return hash_search(delta->revived, &version, HASH_FIND, NULL) != NULL;
+}
+
+static int
+compare_blocks(const void *a, const void *b)
+{
+	BlockNumber x = *(const BlockNumber *) a;
+	BlockNumber y = *(const BlockNumber *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The pages of revived versions are looked at, too. */
+void
+vs_delta_add_revived(VsDelta *delta)
+{
+	if (delta->revived == NULL)
+		return;
+	for (int i = 0; i < delta->nleaves; i++)
+	{
+		VsLeaf	   *leaf = &delta->leaves[i];
+		BlockNumber *blocks;
+		DeadVersion *version;
+		HASH_SEQ_STATUS status;
+		Size		n = leaf->npages;
+
+		if (leaf->blocks == NULL && leaf->npages > 0)
+			continue;			/* all are */
+		blocks = MemoryContextAllocHuge(delta->context, sizeof(BlockNumber) *
+										(n + hash_get_num_entries(delta->revived)));
+		if (n > 0)
+			memcpy(blocks, leaf->blocks, n * sizeof(BlockNumber));
+		hash_seq_init(&status, delta->revived);
+		while ((version = hash_seq_search(&status)) != NULL)
+			if (version->relid == leaf->relid)
+				blocks[n++] = ItemPointerGetBlockNumber(&version->tid);
+		qsort(blocks, n, sizeof(BlockNumber), compare_blocks);
+		n = qunique(blocks, n, sizeof(BlockNumber), compare_blocks);
+		delta->pages_total += n - leaf->npages;
+		leaf->npages = n;
+		leaf->blocks = blocks;
+	}
 }
 
 /*

@@ -94,6 +94,7 @@ struct VsDelta
 	bool		cut;			/* some scan was ended by the window */
 
 	HTAB	   *dead;			/* row versions not to be delivered, or NULL */
+	HTAB	   *revived;		/* row versions to be delivered again, or NULL */
 	int			only_weight;	/* rows of the other weight are left out; 0:
 								 * none are */
 

@@ -150,6 +150,7 @@ static void note_page(PageReader *reader, BlockNumber pageno);
 
 static void judge_page(PageReader *reader);
 static void take_all(PageReader *reader, Page page);
+static void take_revived(PageReader *reader, Page page);
 static void judge_visible(PageReader *reader, Page page);
 static bool judge_changes(PageReader *reader, Page page);
 static void judge_inserts(PageReader *reader, Page page);
@@ -842,6 +843,8 @@ judge_page(PageReader *reader)
 		judge_inserts(reader, page);
 	else
 		unexpected = judge_changes(reader, page) && !delta->may_retract;
+	if (unlikely(delta->revived != NULL))
+		take_revived(reader, page);
 	LockBuffer(reader->buffer, BUFFER_LOCK_UNLOCK);
 
 	if (unexpected)
@@ -868,6 +871,29 @@ take_all(PageReader *reader, Page page)
 			reader->rows[n++] = off;
 	}
 	reader->nrows = n;
+}
+
+/* Rows that were left out before come after the others of the page. */
+static void
+take_revived(PageReader *reader, Page page)
+{
+	OffsetNumber max = PageGetMaxOffsetNumber(page);
+	int			nrows = reader->nrows;
+
+	for (OffsetNumber off = FirstOffsetNumber; off <= max; off++)
+	{
+		ItemPointerData tid;
+		bool		taken = false;
+
+		ItemPointerSet(&tid, reader->block, off);
+		if (!vs_delta_is_revived(reader->delta, reader->leaf->relid, &tid))
+			continue;
+		for (int i = 0; i < nrows && !taken; i++)
+			taken = reader->rows[i] == off; /* of a partition that is new
+											 * again */
+		if (!taken)
+			reader->rows[reader->nrows++] = off;
+	}
 }
 
 /* What a sequential scan finds; as heapgetpage. */

@@ -114,6 +114,7 @@ vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
 	memset(result, 0, sizeof(VsBatchResult));
 	batch.outputid = output;
 	batch.options = options;
+	batch.replay = options->replay ? result : NULL;
 	/* the relation first, as commands that alter or drop it */
 	if (!options->nowait)
 		LockRelationOid(output, RowExclusiveLock);
@@ -256,6 +257,8 @@ run_batch(VsBatch *batch)
 
 	vs_delta_flush_at_once(batch->options->immediate_flush);
 	open_delta(batch);
+	if (batch->replay)
+		vs_replay_begin(batch);
 	if (batch->plan->entry.on_error == VS_ON_ERROR_DEAD_LETTER && !batch->fresh)
 		vs_dead_letter_scan(batch->outputid, bury_again, batch->delta);
 	if (batch->fresh || vs_delta_degraded(batch->delta))
@@ -276,6 +279,8 @@ run_batch(VsBatch *batch)
 			vs_execute_delta(batch);
 	}
 	vs_clock_step(batch);
+	if (batch->replay)
+		vs_replay_end(batch);
 
 	if (batch->kept)
 		sweep_output(batch);
@@ -426,7 +431,7 @@ must_write_frontier(VsBatch *batch)
 
 	if (row->frontier.snapshot == NULL || !vs_delta_is_empty(batch->delta) ||
 		is_first(batch) || row->fingerprint != batch->plan->fingerprint ||
-		row->watermark != batch->old_watermark)
+		row->watermark != batch->old_watermark || batch->replay)
 		return true;
 	return FullTransactionIdPrecedes(row->frontier.snapshot->xmin, next->snapshot->xmin) &&
 		GetCurrentTimestamp() - row->updated_at >= IDLE_ADVANCE_US;

@@ -36,6 +36,8 @@ extern void vs_rows_finish(VsRun *run);
 extern void vs_clock_start(VsBatch *batch); /* before the first execution */
 extern void vs_clock_attach(VsBatch *batch);	/* admit() works for this
 												 * batch; NULL: for none */
+extern bool vs_clock_turned_away(VsBatch *batch, const char *sqlstate); /* perhaps, with that
+																		 * error? */
 extern TimestampTz vs_clock_watermark(VsBatch *batch);	/* after the rows seen
 														 * so far */
 extern void vs_clock_step(VsBatch *batch);	/* the watermark moves on, windows
@@ -54,6 +56,9 @@ extern void vs_row_windows_execute(VsBatch *batch, uint64 first, uint64 last);
 
 /* vs_dead_letter.c */
 extern void vs_execute_isolating(VsBatch *batch);
+extern void vs_replay_begin(VsBatch *batch);	/* the delta is open, nothing
+												 * was read yet */
+extern void vs_replay_end(VsBatch *batch);
 
 /* vs_batch.c */
 extern VsRun *vs_run_begin(VsBatch *batch);

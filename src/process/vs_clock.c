@@ -46,6 +46,7 @@ static bool take_late_row(VsBatch *batch, TimestampTz time, TimestampTz end, Tim
 static TimestampTz first_end(const VsWindow *window, TimestampTz time);
 static void turn_away(VsBatch *batch, int sqlstate, const char *message);
 static bool went(VsBatch *batch);
+static bool is_replayed(VsBatch *batch);
 static VsBatch *require_attached(void);
 static char *show_time(Oid type, TimestampTz time);
 static TimestampTz idle_watermark(VsBatch *batch);
@@ -297,7 +298,7 @@ take_late_row(VsBatch *batch, TimestampTz time, TimestampTz end, TimestampTz clo
 		end = vs_time_plus(time, window->size);
 	if (batch->plan->entry.time.late == VS_LATE_NEXT)
 		return true;
-	if (batch->plan->entry.time.late != VS_LATE_DROP)
+	if (batch->plan->entry.time.late != VS_LATE_DROP || is_replayed(batch))
 		turn_away(batch, ERRCODE_LATE_ROW,
 				  psprintf("row of %s is late: its last window ended at %s, and the watermark is at %s",
 						   show_time(window->type, time), show_time(window->type, end),
@@ -310,6 +311,36 @@ static bool
 went(VsBatch *batch)
 {
 	return batch->change && vs_delta_last_weight(batch->delta) < 0;
+}
+
+/* Is it a dead letter that is tried again?  It is not to vanish. */
+static bool
+is_replayed(VsBatch *batch)
+{
+	Oid			relid;
+	ItemPointerData tid;
+	TransactionId xmin;
+	int			weight;
+	TupleTableSlot *slot;
+
+	if (batch->replay == NULL)
+		return false;
+	vs_delta_last_row(batch->delta, &relid, &tid, &xmin, &weight, &slot);
+	if (slot != NULL)
+		ExecDropSingleTupleTableSlot(slot);
+	return vs_delta_is_revived(batch->delta, relid, &tid);
+}
+
+/*
+ * Can a dead letter with that SQLSTATE be one that was turned away?  Such a row
+ * was read and counted as read, and its event time will not change.
+ */
+bool
+vs_clock_turned_away(VsBatch *batch, const char *sqlstate)
+{
+	return strcmp(sqlstate, "VS001") == 0 ||
+		(batch->plan->window.kind != VS_WINDOW_NONE &&
+		 (strcmp(sqlstate, "22004") == 0 || strcmp(sqlstate, "22008") == 0));
 }
 
 /* Keep the row that the delta scan delivered last as a dead letter. */

@@ -13,6 +13,11 @@
  * resources, missing privileges, bugs) are not isolated: the batch fails and
  * is tried again.
  *
+ * Replay: such a row was never counted, so that it counts once if a batch takes
+ * it for new.  The letters whose row version S2 sees are dropped, and their
+ * rows delivered with what else there is to do; what fails again becomes a
+ * letter again.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -40,6 +45,9 @@ static void expect_row_error(ErrorData *error);
 static void hold_changes(HeldChanges *held, VsBatchOptions *options);
 static void hold_change(char op, TupleTableSlot *slot, void *arg);
 static void release_changes(HeldChanges *held, const VsBatchOptions *options);
+static bool try_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin,
+					  const char *sqlstate);
+static void count_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin);
 static void bury(VsBatch *batch, ErrorData *error);
 
 /*
@@ -274,6 +282,62 @@ release_changes(HeldChanges *held, const VsBatchOptions *options)
 		options->emit(held->ops.data[i], slot, options->emit_arg);
 	}
 	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* VsDeadLetterChoice: is this letter to be dropped, and perhaps its row to be delivered? */
+static bool
+try_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin, const char *sqlstate)
+{
+	VsBatch    *batch = arg;
+	VsBatchResult *result = batch->replay;
+
+	if (tid == NULL)
+		result->restored++;
+	else if (vs_clock_turned_away(batch, sqlstate))
+		result->timeless++;
+	else if (vs_delta_revive(batch->delta, source, tid, xmin))
+	{
+		result->replayed++;
+		return true;
+	}
+	else if (batch->plan->entry.mode == VS_SOURCE_APPEND)
+		result->lost++;
+	else
+	{
+		/*
+		 * Deleted, or there is a newer version.  Perhaps since S1: then it
+		 * would be taken away, and was never counted.
+		 */
+		vs_delta_bury(batch->delta, source, tid, xmin);
+		return true;
+	}
+	return false;
+}
+
+/* In a rebuild, which tries all rows again, there is nothing left to do. */
+void
+vs_replay_begin(VsBatch *batch)
+{
+	if (batch->fresh)
+		return;
+	batch->row.dead -= vs_dead_letter_take(batch->outputid, try_again, batch);
+	vs_delta_add_revived(batch->delta);
+}
+
+/* A row that was delivered, and is a letter again. */
+static void
+count_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin)
+{
+	VsBatch    *batch = arg;
+
+	if (vs_delta_is_revived(batch->delta, source, tid))
+		batch->replay->replayed--;
+}
+
+void
+vs_replay_end(VsBatch *batch)
+{
+	vs_dead_letter_scan(batch->outputid, count_again, batch);
 }
 
 /* Keep the row that the failed window of one row delivered, with its error. */

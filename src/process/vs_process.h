@@ -24,6 +24,7 @@ typedef struct VsBatchOptions
 								 * it */
 	bool		immediate_flush;	/* do not wait for others to flush the WAL */
 	uint64		batch_rows;		/* emit after each so many rows; 0: once */
+	bool		replay;			/* try dead letters again */
 	VsEmitCallback emit;		/* or NULL */
 	void	   *emit_arg;
 } VsBatchOptions;
@@ -35,6 +36,13 @@ typedef struct VsBatchResult
 	uint64		rows;			/* input rows of this batch */
 	uint64		changes;		/* emitted */
 	FullTransactionId frontier_xmin;
+
+	/* options->replay: what became of the dead letters */
+	int64		replayed;		/* rows that count now */
+	int64		restored;		/* kept: they came from a dump */
+	int64		timeless;		/* kept: late, or without an event time */
+	int64		lost;			/* kept: the row version is not there any more
+								 * (append) */
 } VsBatchResult;
 
 /*

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * vs_process_sql.c
- *	  velostream.process(): a batch in the caller's session and transaction.
+ *	  velostream.process() and replay(): a batch in the caller's session and transaction.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,9 +27,12 @@ typedef struct Emitted
 } Emitted;
 
 static void require_running(Oid output, const VsQueryEntry *entry);
+static void require_writable(const char *function);
+static void run_now(VsQueryEntry *entry, const VsBatchOptions *options, VsBatchResult *result);
 static void store_change(char op, TupleTableSlot *slot, void *arg);
 
 PG_FUNCTION_INFO_V1(velostream_process);
+PG_FUNCTION_INFO_V1(velostream_replay);
 
 /*
  * velostream.process(query regclass, batch_rows bigint) returns table(op text,
@@ -47,15 +50,11 @@ velostream_process(PG_FUNCTION_ARGS)
 	VsBatchResult result;
 	VsQueryEntry entry;
 	Emitted		emitted;
-	Oid			output;
-	int			nestlevel;
 
 	InitMaterializedSRF(fcinfo, 0);
 	vs_registry_argument(fcinfo, false, &entry);
-	output = entry.output;
-	require_running(output, &entry);
-	PreventCommandIfReadOnly("velostream.process()");
-	PreventCommandDuringRecovery("velostream.process()");
+	require_running(entry.output, &entry);
+	require_writable("velostream.process()");
 
 	emitted.store = rsinfo->setResult;
 	emitted.desc = rsinfo->setDesc;
@@ -72,23 +71,70 @@ velostream_process(PG_FUNCTION_ARGS)
 					 errmsg("batch_rows must be greater than zero")));
 		options.batch_rows = PG_GETARG_INT64(1);
 	}
+	run_now(&entry, &options, &result);
+	return (Datum) 0;
+}
+
+static void
+require_writable(const char *function)
+{
+	PreventCommandIfReadOnly(function);
+	PreventCommandDuringRecovery(function);
+}
+
+/* Run a batch of a query that is running, waiting for our turn. */
+static void
+run_now(VsQueryEntry *entry, const VsBatchOptions *options, VsBatchResult *result)
+{
+	Oid			output = entry->output;
+	int			nestlevel;
+
 	vs_release_before_batch();
-	if (!entry.adopted)
+	if (!entry->adopted)
 		(void) vs_registry_adopt(output, true); /* restored from a dump */
 	nestlevel = NewGUCNestLevel();
 	vs_guc_fix_planner(false);
-	vs_batch_run(output, &options, &result);
+	vs_batch_run(output, options, result);
 	AtEOXact_GUC(false, nestlevel);
-	if (result.busy || result.skipped)
+	if (result->busy || result->skipped)
 	{
 		/* something happened to the query while we waited for our turn */
-		if (!vs_registry_read(output, &entry))
+		if (!vs_registry_read(output, entry))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("continuous query was dropped by another session")));
-		require_running(output, &entry);
+		require_running(output, entry);
 	}
-	return (Datum) 0;
+}
+
+/*
+ * velostream.replay(query regclass) returns bigint: run one batch now, in which
+ * dead letters are tried again, and return how many rows count that did not
+ * before.
+ */
+Datum
+velostream_replay(PG_FUNCTION_ARGS)
+{
+	VsBatchOptions options = {.immediate_flush = true,.replay = true};
+	VsBatchResult result;
+	VsQueryEntry entry;
+	int64		kept;
+
+	vs_registry_argument(fcinfo, false, &entry);
+	require_running(entry.output, &entry);
+	require_writable("velostream.replay()");
+	run_now(&entry, &options, &result);
+	kept = result.restored + result.timeless + result.lost;
+	if (kept > 0)
+		ereport(NOTICE,
+				(errmsg_plural("%lld dead letter of continuous query \"%s\" was not tried again",
+							   "%lld dead letters of continuous query \"%s\" were not tried again",
+							   (unsigned long) kept, (long long) kept, get_rel_name(entry.output)),
+				 errdetail("Late or without an event time: %lld; updated or deleted since: %lld; from a dump: %lld.",
+						   (long long) result.timeless, (long long) result.lost,
+						   (long long) result.restored),
+				 errhint("velostream.rebuild() counts all rows again that the sources have.")));
+	PG_RETURN_INT64(result.replayed);
 }
 
 static void

@@ -71,6 +71,7 @@ typedef struct VsBatch
 	uint64		changes;		/* emitted so far */
 	uint64		recomputed;
 	uint64		dead;
+	VsBatchResult *replay;		/* dead letters are tried again; or NULL */
 	VsClock		clock;
 	TimestampTz old_watermark;	/* before this batch */
 	bool		at_once;		/* the execution that runs is its whole step */

@@ -605,6 +605,45 @@ vs_dead_letter_scan(Oid output, VsDeadLetterCallback callback, void *arg)
 	table_close(rel, AccessShareLock);
 }
 
+/* Drop the dead letters of a query that "choose" returns true for. */
+int64
+vs_dead_letter_take(Oid output, VsDeadLetterChoice choose, void *arg)
+{
+	Relation	rel = open_table(REL_DEAD_LETTER, RowExclusiveLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	Snapshot	snapshot = fresh_snapshot(RelationGetRelid(rel));
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int64		taken = 0;
+
+	ScanKeyInit(&key, Anum_dead_letter_query, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(output));
+	scan = systable_beginscan(rel, rel_oids[REL_DEAD_LETTER_IDX], true, snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull[4];
+		Datum		source = heap_getattr(tuple, Anum_dead_letter_source, desc, &isnull[0]);
+		Datum		tid = heap_getattr(tuple, Anum_dead_letter_source_ctid, desc, &isnull[1]);
+		Datum		xmin = heap_getattr(tuple, Anum_dead_letter_source_xmin, desc, &isnull[2]);
+		Datum		state = heap_getattr(tuple, Anum_dead_letter_sqlstate, desc, &isnull[3]);
+		bool		restored = isnull[0] || isnull[1] || isnull[2];
+
+		if (!choose(arg, DatumGetObjectId(source),
+					restored ? NULL : (ItemPointer) DatumGetPointer(tid),
+					restored ? InvalidTransactionId : DatumGetTransactionId(xmin),
+					isnull[3] ? "" : TextDatumGetCString(state)))
+			continue;
+		see_own_command(tuple);
+		CatalogTupleDelete(rel, &tuple->t_self);
+		taken++;
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, NoLock);
+	return taken;
+}
+
 /*
  * Drop the dead letters of a query that is about to read its sources again.
  * Those restored from a dump (without ctid) stay: their rows may exist nowhere
