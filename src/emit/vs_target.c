@@ -93,7 +93,7 @@ prepare_appending(VsTarget *target)
 {
 	ResultRelInfo *relinfo = target->relinfo;
 
-	if (target->desc->constr != NULL ||
+	if (target->desc->constr != NULL || target->rel->rd_rel->relispartition ||
 		(relinfo->ri_TrigDesc != NULL && relinfo->ri_TrigDesc->trig_insert_after_row))
 		return;
 	for (int i = 0; i < relinfo->ri_NumIndices; i++)
