@@ -1,5 +1,5 @@
 # Cases whose results are known, in the dialect: by query(), process() of all
-# rows at once, and process() row by row; with the rows there before
+# rows at once, process() row by row, and the worker; with the rows there before
 # the query (backfill), and after it (live).
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ my $node = new_node('known_cases', conf => "velostream.enabled = off\ntimezone =
 # dialect; output: its columns with types, as query() wants them; result: the
 # final rows, sorted.  "together": the result where all rows are one batch, if that makes
 # a difference; "emitted": what query() returns row by row, if that is more than the last
-# row of each key.
+# row of each key; "worker": the same for a worker that is given row by row what comes live.
 my $v = 'amount int, ts bigint';
 my $count = 'w bigint, e bigint, n bigint';
 my $five = 'FROM s WINDOW TUMBLING(ts, 5s)';
@@ -150,6 +150,13 @@ for my $way ('one batch', 'row by row')
 {
 	for my $case (grep { !$_->{once} } @cases) { run_case($case, $way, $_) for 'backfill', 'live'; }
 }
+set_guc($node, 'velostream.enabled' => 'on');
+for my $case (grep { !$_->{once} } @cases)
+{
+	run_case($case, 'worker', $_) for 'backfill', 'live';
+	run_case($case, 'worker, row by row', 'live');
+}
+
 log_is_clean($node);
 $node->stop;
 done_testing();
