@@ -16,7 +16,7 @@ my $node = new_node('known_cases', conf => "velostream.enabled = off\ntimezone =
 # dialect; output: its columns with types, as query() wants them; result: the
 # final rows, sorted.  "together": the result where all rows are one batch, if that makes
 # a difference; "emitted": what query() returns row by row, if that is more than the last
-# row of each key; "worker": the same for a worker that is given row by row what comes live.
+# row of each key.
 my $v = 'amount int, ts bigint';
 my $count = 'w bigint, e bigint, n bigint';
 my $five = 'FROM s WINDOW TUMBLING(ts, 5s)';
