@@ -135,6 +135,54 @@ SELECT recent, n = (SELECT count(*) FROM s_rows) AS all_rows FROM t_over_stream;
 SELECT pg_get_viewdef(view) ~ 'tumble\((t_tumble\.)?_window_end, ' AS chain FROM velostream.query WHERE output = 't_chain'::regclass;
 
 -- ----------
+-- ROWS WINDOW
+-- ----------
+SELECT lowered('SELECT symbol, avg(price) OVER (ROWS WINDOW BUFFER 100 ROWS PARTITION BY symbol ORDER BY ts) AS a, first_value(price) OVER (ROWS WINDOW /* all */ BUFFER 100 ROWS PARTITION BY symbol ORDER BY id ROWS BETWEEN 3 PRECEDING AND CURRENT ROW) AS f FROM trades');
+SELECT lowered('SELECT lag(price) OVER w AS l, l + 1 AS more FROM trades WINDOW w AS (rows window buffer 7 rows)');
+SELECT lowered('SELECT count(*) OVER (ROWS WINDOW BUFFER 10 ROWS EXPIRE AFTER 5m INACTIVITY PARTITION BY symbol) FROM trades');
+SELECT lowered('SELECT count(*) OVER (ROWS WINDOW BUFFER 10 ROWS PARTITION BY symbol ORDER BY id EXPIRE AFTER INTERVAL ''5'' MINUTE INACTIVITY) FROM trades WITH (''event.time.field'' = ''ms'')');
+CREATE TABLE ticks (symbol text, price numeric, _event_time timestamp);
+SELECT lowered('SELECT last_value(price) OVER (ROWS WINDOW BUFFER 10 ROWS ORDER BY price EXPIRE AFTER ''1 hour'' INACTIVITY ROWS 2 PRECEDING) FROM ticks t');
+INSERT INTO ticks SELECT 'SYM', x, '2024-01-01'::timestamp + x * interval '1s' FROM unnest('{100, 200}'::int[]) x;
+SELECT * FROM velostream.execute($$
+CREATE TABLE t_lag AS SELECT symbol, price, lag(price) OVER (ROWS WINDOW BUFFER 100 ROWS PARTITION BY symbol ORDER BY _event_time) AS before,
+	price - before AS step FROM ticks;
+CREATE STREAM s_lag AS SELECT price, lag(price) OVER (ROWS WINDOW BUFFER 100 ROWS) AS before FROM ticks;
+CREATE TABLE t_expire AS SELECT price, count(*) OVER (ROWS WINDOW BUFFER 100 ROWS PARTITION BY symbol EXPIRE AFTER 1m INACTIVITY) AS n FROM ticks WITH ('source.mode' = 'append');
+$$);
+SELECT velostream.wait(timeout => '60s');
+INSERT INTO ticks SELECT 'SYM', x, '2024-01-01'::timestamp + x * interval '1s' FROM unnest('{300, 400, 410}'::int[]) x;
+SELECT velostream.wait(timeout => '60s');
+TABLE t_lag ORDER BY price;
+SELECT price, before, _op FROM s_lag ORDER BY _offset;
+TABLE t_expire ORDER BY price;
+SELECT source_mode FROM velostream.queries WHERE query = 't_lag'::regclass;
+SELECT * FROM velostream.execute('SELECT price, lag(price) OVER (ROWS WINDOW BUFFER 100 ROWS ORDER BY price) FROM ticks WHERE price <= 400');
+SELECT * FROM velostream.query('SELECT price, lag(price) OVER (ROWS WINDOW BUFFER 100 ROWS ORDER BY price) FROM ticks') AS t(price numeric, before numeric);
+DROP TABLE ticks CASCADE;
+-- an average over the last rows of each symbol: by the worker, by process() and once
+CREATE TABLE market (i int, symbol text, price numeric, at bigint);
+SELECT * FROM velostream.execute($$
+CREATE TABLE t_moving AS SELECT i, symbol, avg(price) OVER (ROWS WINDOW BUFFER 10 ROWS PARTITION BY symbol ORDER BY at) AS average FROM market;
+$$);
+INSERT INTO market SELECT i, 'SYM' || i % 10, 100 + i % 50, 1000 * i FROM generate_series(0, 299) i;
+SELECT velostream.wait('t_moving', '60s');
+INSERT INTO market SELECT i, 'SYM' || i % 10, 100 + i % 50, 1000 * i FROM generate_series(300, 999) i;
+SELECT velostream.wait('t_moving', '60s');
+BEGIN;
+SELECT * FROM velostream.execute('CREATE TABLE t_by_hand AS SELECT i, symbol, avg(price) OVER (ROWS WINDOW BUFFER 10 ROWS PARTITION BY symbol ORDER BY at) AS average FROM market');
+SELECT count(*) FROM velostream.process('t_by_hand', batch_rows => 77);
+COMMIT;
+CREATE TEMP VIEW moving AS SELECT i, symbol, avg(price) OVER (PARTITION BY symbol ORDER BY at ROWS 9 PRECEDING) AS average FROM market;
+CREATE TEMP TABLE once AS SELECT * FROM velostream.query('SELECT i, symbol, avg(price) OVER (ROWS WINDOW BUFFER 10 ROWS PARTITION BY symbol ORDER BY at) FROM market') AS t(i int, symbol text, average numeric);
+SELECT count(*) FROM ((TABLE t_moving EXCEPT ALL TABLE moving) UNION ALL (TABLE moving EXCEPT ALL TABLE t_moving)) d;
+SELECT count(*) FROM ((TABLE t_by_hand EXCEPT ALL TABLE moving) UNION ALL (TABLE moving EXCEPT ALL TABLE t_by_hand)) d;
+SELECT count(*) FROM ((TABLE once EXCEPT ALL TABLE moving) UNION ALL (TABLE moving EXCEPT ALL TABLE once)) d;
+SELECT count(*) FROM once;
+DROP VIEW moving;
+DROP TABLE market CASCADE;
+
+-- ----------
 -- jobs
 -- ----------
 SELECT * FROM velostream.execute($$

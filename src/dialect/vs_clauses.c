@@ -5,7 +5,9 @@
  *	  blanked out, the rest is parsed by PostgreSQL.
  *
  * Clauses are told by words outside of all parentheses.  WINDOW is ours where
- * a parenthesis follows the name behind it; PostgreSQL has AS there.
+ * a parenthesis follows the name behind it; PostgreSQL has AS there.  Only
+ * ROWS WINDOW is inside of parentheses: right behind one, where PostgreSQL
+ * never has these two words.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,6 +62,8 @@ static void blank(VsSelect *sel, int first, int end);
 static int	read_tail(VsSelect *sel, int at);
 static int	read_property(VsSelect *sel, int at);
 static int	read_window(VsSelect *sel, int at);
+static void read_buffer(VsSelect *sel, int at);
+static int	read_expire(VsSelect *sel, VsBuffer *buffer, int at);
 static List *read_arguments(VsStatement *stmt, int *at);
 static void set_arguments(VsSelect *sel, const WindowName *window, List *arguments, int location);
 static bool is_duration(VsStatement *stmt, Argument *argument);
@@ -154,10 +158,9 @@ read_clauses(VsSelect *sel)
 		const char *word = tokens[i].word;
 		int			end;
 
-		if (strcmp(word, "over") == 0 && tokens[i + 1].code == '(' &&
-			strcmp(tokens[i + 2].word, "rows") == 0 && strcmp(tokens[i + 3].word, "window") == 0)
-			refuse(sel, i + 2, "ROWS WINDOW",
-				   "Use a window over time, or a window function of PostgreSQL in a view over the output.");
+		if (tokens[i].code == '(' && strcmp(tokens[i + 1].word, "rows") == 0 &&
+			strcmp(tokens[i + 2].word, "window") == 0)
+			read_buffer(sel, i);
 		if (tokens[i].depth > 0)
 			continue;
 
@@ -308,6 +311,67 @@ read_window(VsSelect *sel, int at)
 	arguments = read_arguments(stmt, &at);
 	set_arguments(sel, window, arguments, location);
 	return at;
+}
+
+/*
+ * ROWS WINDOW BUFFER n ROWS behind the parenthesis that is token "at", and
+ * EXPIRE AFTER ... INACTIVITY wherever it is in there, are read and blanked out.
+ */
+static void
+read_buffer(VsSelect *sel, int at)
+{
+	const char *usage = "Write OVER (ROWS WINDOW BUFFER 100 ROWS [PARTITION BY ...] [ORDER BY ...]).";
+	VsStatement *stmt = sel->stmt;
+	VsToken    *tokens = stmt->tokens;
+	VsBuffer   *buffer = palloc0(sizeof(VsBuffer));
+	const char *size;
+	char	   *size_end;
+
+	if (strcmp(tokens[at + 3].word, "buffer") != 0)
+		vs_syntax_error(stmt, at + 3, usage);
+	size = stmt->text +tokens[at + 4].location;
+	if (tokens[at + 4].code == VS_TOKEN_ICONST)
+		buffer->size = strtol(size, &size_end, 10);
+	if (buffer->size < 1 || isalnum((unsigned char) *size_end) || *size_end == '_')
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("the size of a buffer must be a positive integer"),
+				 errhint("%s", usage),
+				 vs_position(stmt, tokens[at + 4].location)));
+	if (strcmp(tokens[at + 5].word, "rows") != 0)
+		vs_syntax_error(stmt, at + 5, usage);
+	buffer->token = at;
+	buffer->location = tokens[at + 4].location;
+	blank(sel, at + 1, at + 6);
+	for (int i = at + 6; tokens[i].code != 0 && tokens[i].depth > tokens[at].depth; i++)
+	{
+		if (tokens[i].depth == tokens[at].depth + 1 &&
+			strcmp(tokens[i].word, "expire") == 0 && strcmp(tokens[i + 1].word, "after") == 0)
+			i = read_expire(sel, buffer, i);
+	}
+	sel->buffers = lappend(sel->buffers, buffer);
+}
+
+/* EXPIRE AFTER duration INACTIVITY; returns its last token. */
+static int
+read_expire(VsSelect *sel, VsBuffer *buffer, int at)
+{
+	const char *usage = "Write EXPIRE AFTER INTERVAL '1 hour' INACTIVITY, once.";
+	VsStatement *stmt = sel->stmt;
+	VsToken    *tokens = stmt->tokens;
+	Argument	duration = {at + 2, at + 2};
+	int64		length;
+
+	while (tokens[duration.end].code != 0 && tokens[duration.end].depth >= tokens[at].depth &&
+		   strcmp(tokens[duration.end].word, "inactivity") != 0)
+		duration.end++;
+	if (buffer->expire != NULL)
+		vs_syntax_error(stmt, at, usage);
+	if (duration.end == duration.first || strcmp(tokens[duration.end].word, "inactivity") != 0)
+		vs_syntax_error(stmt, duration.end, usage);
+	buffer->expire = read_duration(stmt, &duration, "inactivity", &length);
+	blank(sel, at, duration.end + 1);
+	return duration.end;
 }
 
 /*

@@ -142,12 +142,15 @@ List *
 vs_output_options(VsSelect *sel, bool stream)
 {
 	List	   *result = list_make1(option("continuous", NULL, -1));
+	int			location;
 
 	if (stream)
 		result = lappend(result, option("kind", "stream", -1));
 	if (sel->emit == VS_EMIT_FINAL)
 		result = lappend(result, option("emit", "final", sel->emit_said ?
 										sel->emit_location : sel->window_location));
+	if (sel->buffers != NIL && vs_property(sel, "source.mode", &location) == NULL)
+		result = lappend(result, option("source_mode", "append", -1));
 	return list_concat(result, vs_property_options(sel));
 }
 

@@ -59,6 +59,16 @@ typedef struct VsProperty
 	int			value_location;
 } VsProperty;
 
+/* OVER (ROWS WINDOW BUFFER n ROWS ... EXPIRE AFTER ... INACTIVITY) */
+typedef struct VsBuffer
+{
+	int			token;			/* its parenthesis */
+	int			size;
+	int			location;		/* of the size */
+	Node	   *expire;			/* raw; NULL: not said */
+	bool		used;			/* the parenthesis is that of a window */
+} VsBuffer;
+
 /* A SELECT of the dialect, taken apart. */
 typedef struct VsSelect
 {
@@ -77,6 +87,7 @@ typedef struct VsSelect
 	Node	   *size;			/* of windows, or gap of sessions: raw */
 	Node	   *step;			/* advance of HOP, step of CUMULATE: raw */
 	List	   *keys;			/* of sessions, raw */
+	List	   *buffers;		/* of VsBuffer */
 	List	   *properties;		/* of VsProperty */
 	List	   *primary_key;	/* positions in the select list, from 0 */
 	int			primary_key_location;

@@ -2,7 +2,7 @@
  *
  * vs_lower.c
  *	  A SELECT of the dialect in plain SQL: windows are functions of the schema
- *	  velostream among the group keys.
+ *	  velostream among the group keys, or at the head of PARTITION BY.
  *
  * What is to be inserted into expressions is inserted by hooks of parse
  * analysis that see each name of a column: _window_start and _window_end
@@ -47,7 +47,9 @@ const char *const vs_dialect_functions[] = {
 static void add_window(VsSelect *sel);
 static void show_window(VsSelect *sel);
 static bool is_bound(Node *node, const char *which);
-static void set_default_time(VsSelect *sel);
+static void set_default_time(VsSelect *sel, int location, bool required);
+static void add_buffers(VsSelect *sel);
+static bool add_buffer(Node *node, void *context);
 static bool name_functions(Node *node, void *context);
 static bool is_hidden(const char *name, int nargs);
 static void set_hooks(ParseState *pstate, void *arg);
@@ -101,9 +103,10 @@ vs_lower_select(VsSelect *sel)
 	if (sel->window != VS_WINDOW_NONE)
 	{
 		if (sel->ts == NULL)
-			set_default_time(sel);
+			set_default_time(sel, sel->window_location, true);
 		add_window(sel);
 	}
+	add_buffers(sel);
 	name_functions((Node *) sel->select, sel);
 }
 
@@ -160,9 +163,10 @@ is_bound(Node *node, const char *which)
 
 /*
  * Nobody said what the event time is: the one that the source has by itself.
+ * If it has none, that is an error where one is required.
  */
 static void
-set_default_time(VsSelect *sel)
+set_default_time(VsSelect *sel, int location, bool required)
 {
 	static const char *const names[] = {"_event_time", "_window_end", "_timestamp"};
 	List	   *from = sel->select->fromClause;
@@ -175,19 +179,80 @@ set_default_time(VsSelect *sel)
 		{
 			if (get_attnum(relid, names[i]) != InvalidAttrNumber)
 			{
-				sel->ts = (Node *) column(list_make1(makeString(pstrdup(names[i]))),
-										  sel->window_location);
+				sel->ts = (Node *) column(list_make1(makeString(pstrdup(names[i]))), location);
 				return;
 			}
 		}
 		if (!OidIsValid(relid))
 			return;				/* PostgreSQL will say that */
 	}
+	if (!required)
+		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("the window has no event time"),
 			 errhint("Name it as the first argument, as in WINDOW TUMBLING(ts, 5m), or by WITH ('event.time.field' = 'ts')."),
-			 vs_position(sel->stmt, sel->window_location)));
+			 vs_position(sel->stmt, location)));
+}
+
+/* Each ROWS WINDOW as velostream.buffer() at the head of PARTITION BY. */
+static void
+add_buffers(VsSelect *sel)
+{
+	ListCell   *lc;
+
+	if (sel->buffers == NIL)
+		return;
+	foreach(lc, sel->buffers)
+	{
+		VsBuffer   *buffer = lfirst(lc);
+
+		if (buffer->expire != NULL && sel->ts == NULL)
+			set_default_time(sel, buffer->location, false);
+	}
+	(void) add_buffer((Node *) sel->select, sel);
+	foreach(lc, sel->buffers)
+	{
+		VsBuffer   *buffer = lfirst(lc);
+
+		if (!buffer->used)
+			vs_syntax_error(sel->stmt, buffer->token + 1, "ROWS WINDOW belongs in OVER (...).");
+	}
+}
+
+/* If this is a window that was written with a buffer, give it that. */
+static bool
+add_buffer(Node *node, void *context)
+{
+	VsSelect   *sel = context;
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	foreach(lc, IsA(node, WindowDef) ? sel->buffers : NIL)
+	{
+		WindowDef  *window = (WindowDef *) node;
+		VsBuffer   *buffer = lfirst(lc);
+		A_Const    *size;
+		List	   *args;
+
+		if (window->location != sel->stmt->tokens[buffer->token].location)
+			continue;
+		size = makeNode(A_Const);
+		size->val.ival.type = T_Integer;
+		size->val.ival.ival = buffer->size;
+		size->location = buffer->location;
+		args = list_make1(size);
+		if (buffer->expire != NULL)
+			args = lappend(args, buffer->expire);
+		if (buffer->expire != NULL && sel->ts != NULL)
+			args = lappend(args, marker(sel, "time"));
+		window->partitionClause = lcons(makeFuncCall(list_make2(makeString(VS_SCHEMA_NAME), makeString("buffer")),
+													 args, COERCE_EXPLICIT_CALL, buffer->location),
+										window->partitionClause);
+		buffer->used = true;
+	}
+	return raw_expression_tree_walker(node, add_buffer, context);
 }
 
 /* ----------

@@ -373,7 +373,7 @@ my @scripts = (
 	'SELECT s, count(*) AS n, n + 1 AS m FROM fz WINDOW TUMBLING(ts, 5m) GROUP BY s EMIT CHANGES; SELECT max(v), \'ü\' FROM fz EMIT FINAL; SELECT id FROM fz WHERE id < 3',
 	'EXPLAIN SELECT s, median(v), delta(v) AS d, d + 1 AS e FROM fz GROUP BY s; SHOW TABLES; SHOW STREAMS; SHOW JOBS LIKE \'%\'; SHOW FUNCTIONS; SHOW PROPERTIES nothing');
 my @pieces = ('SELECT', 'FROM', 'WINDOW', 'TUMBLING', 'SESSION', 'EMIT', 'FINAL', 'WITH', '(', ')', '((', '))', ',', ';', '.', '\'', '"', '--', '/*', '*/', '$$', '$x$', '5m', '0', '-1', '1e9', '5mm', '1e', '0x1F', '$1',
-	'99999999999999999999999s', 'INTERVAL', '_window_start', '_window_end', 'AS', 'PRIMARY', 'KEY', 'PRIMARY KEY', 'OVER (ROWS WINDOW', 'JOIN', 'UNION SELECT', 'OR REPLACE', 'first', 'z', 'fz', 'é', '\\', 'E\'\\', 'U&\'\\', '@', ':', '::', "\n", ' ', 'NULL',
+	'99999999999999999999999s', 'INTERVAL', '_window_start', '_window_end', 'AS', 'PRIMARY', 'KEY', 'PRIMARY KEY', 'OVER (ROWS WINDOW', 'OVER (ROWS WINDOW BUFFER 3 ROWS', 'BUFFER', 'EXPIRE AFTER', 'INACTIVITY', 'JOIN', 'UNION SELECT', 'OR REPLACE', 'first', 'z', 'fz', 'é', '\\', 'E\'\\', 'U&\'\\', '@', ':', '::', "\n", ' ', 'NULL',
 	'"velostream window".time', '"velostream window".key', '((((((((((((((((', 'x' x 100, 'now()', '*', '%s%n');
 
 sub mutate
