@@ -539,6 +539,7 @@ CREATE TABLE o WITH (velostream.continuous) AS SELECT velostream.session(ts, '-1
 CREATE TABLE o WITH (velostream.continuous) AS SELECT velostream.session(d, '12 h') AS w, count(*) FROM e GROUP BY 1;
 CREATE TABLE o WITH (velostream.continuous) AS SELECT velostream.hop(n, '1s', '0.5 ms') AS w, count(*) FROM e GROUP BY 1;
 CREATE TABLE o WITH (velostream.continuous) AS SELECT velostream.cumulate(ts, '7s', '1 min') AS w, count(*) FROM e GROUP BY 1;
+CREATE TABLE o WITH (velostream.continuous) AS SELECT velostream.hop(ts, '365 days', '1 ms') AS w, count(*) FROM e GROUP BY 1;
 -- a session is of continuous queries only, and so is what they use
 SELECT velostream.session(now(), '1s');
 SELECT velostream.admit(now());

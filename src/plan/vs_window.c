@@ -32,6 +32,9 @@
 #include "utils/lsyscache.h"
 #include "vs_compat.h"
 
+/* A row may be in so many windows: each of them is a row of the output. */
+#define MAX_OVERLAP		100000
+
 typedef struct WindowSearch
 {
 	Query	   *query;
@@ -210,6 +213,14 @@ vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
 			refuse(pstate, exprLocation((Node *) tle->expr),
 				   "the size of a cumulating window must be a multiple of its step",
 				   "Choose a step that divides the size.");
+		if (one.kind != VS_WINDOW_NONE && one.size / one.advance > MAX_OVERLAP)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("a row would be in %lld windows", (long long) (one.size / one.advance)),
+					 errdetail("Each row of the source may be in at most %d windows, of which each has a row in the output.",
+							   MAX_OVERLAP),
+					 errhint("Let windows advance in longer steps."),
+					 parser_errposition(pstate, exprLocation((Node *) tle->expr))));
 	}
 
 	(void) find_stray((Node *) query->targetList, &search);
