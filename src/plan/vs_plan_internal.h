@@ -20,6 +20,8 @@ extern void vs_count_nulls(VsAgg *agg);
 extern void vs_set_key_type(VsKey *key, Node *expr);
 
 /* vs_window.c */
+pg_noreturn extern void vs_window_refuse(ParseState *pstate, int location,
+										 const char *message, const char *hint);
 extern void vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
 							const VsTimeOptions *options);
 extern bool vs_window_is_generator(Query *query, Node *node);

@@ -65,8 +65,6 @@ static void check_buffer(ParseState *pstate, FuncExpr *call);
 static void check_frames(ParseState *pstate, Query *query, List *functions);
 static Const *constant_argument(FuncExpr *call, int arg);
 static WindowClause *clause_of(Query *query, WindowFunc *function);
-pg_noreturn static void refuse(ParseState *pstate, int location, const char *message,
-							   const char *hint);
 static void describe_keys(VsPlan *plan, Query *query, WindowClause *clause);
 static void describe_orders(VsPlan *plan, Query *query, List *functions);
 static void describe_state(VsPlan *plan);
@@ -182,9 +180,9 @@ vs_row_window_check(ParseState *pstate, Query *query, VsSourceMode mode)
 	(void) find_buffer_call((Node *) seen, &stray);
 	find_window_func((Node *) query->targetList, &functions);
 	if (stray != NULL || (functions == NIL && list_length(seen) <= list_length(query->targetList)))
-		refuse(pstate, stray ? exprLocation(stray) : -1,
-			   "velostream.buffer() must be the first item of PARTITION BY of a window",
-			   "Write OVER (PARTITION BY velostream.buffer(100), ...).");
+		vs_window_refuse(pstate, stray ? exprLocation(stray) : -1,
+						 "velostream.buffer() must be the first item of PARTITION BY of a window",
+						 "Write OVER (PARTITION BY velostream.buffer(100), ...).");
 	if (functions == NIL)
 		return;
 
@@ -193,13 +191,13 @@ vs_row_window_check(ParseState *pstate, Query *query, VsSourceMode mode)
 	check_buffer(pstate, buffer_call(query, clause_of(query, linitial(functions))));
 	if (query->hasAggs || query->groupClause != NIL || query->havingQual != NULL ||
 		query->distinctClause != NIL)
-		refuse(pstate, exprLocation(linitial(functions)),
-			   "window functions over a buffer cannot be combined with GROUP BY, aggregates or DISTINCT",
-			   "Make one of them a continuous query of its own, and read its output.");
+		vs_window_refuse(pstate, exprLocation(linitial(functions)),
+						 "window functions over a buffer cannot be combined with GROUP BY, aggregates or DISTINCT",
+						 "Make one of them a continuous query of its own, and read its output.");
 	if (mode != VS_SOURCE_APPEND)
-		refuse(pstate, exprLocation(linitial(functions)),
-			   "window functions over a buffer need source_mode = append",
-			   "What was computed from a row stays, even if the row goes: add velostream.source_mode = append to the options.");
+		vs_window_refuse(pstate, exprLocation(linitial(functions)),
+						 "window functions over a buffer need source_mode = append",
+						 "What was computed from a row stays, even if the row goes: add velostream.source_mode = append to the options.");
 }
 
 /* All windows must be over the same buffer of the same partitions. */
@@ -216,23 +214,23 @@ check_same_partition(ParseState *pstate, Query *query, List *functions)
 		List	   *exprs = get_sortgrouplist_exprs(clause->partitionClause, query->targetList);
 
 		if (buffer_call(query, clause) == NULL)
-			refuse(pstate, function->location,
-				   "continuous queries do not support window functions without a buffer",
-				   "Begin its PARTITION BY with velostream.buffer(), as that of the others.");
+			vs_window_refuse(pstate, function->location,
+							 "continuous queries do not support window functions without a buffer",
+							 "Begin its PARTITION BY with velostream.buffer(), as that of the others.");
 		if (foreach_current_index(lc) == 0)
 			first = exprs;
 		else if (!equal(exprs, first))
-			refuse(pstate, function->location,
-				   "all window functions of a continuous query must have the same buffer and PARTITION BY",
-				   "Distribute them over several queries.");
+			vs_window_refuse(pstate, function->location,
+							 "all window functions of a continuous query must have the same buffer and PARTITION BY",
+							 "Distribute them over several queries.");
 		if (list_length(exprs) > 1)
 		{
 			Node	   *stray = NULL;
 
 			if (find_buffer_call((Node *) list_copy_tail(exprs, 1), &stray))
-				refuse(pstate, exprLocation(stray),
-					   "velostream.buffer() must be the first item of PARTITION BY of a window",
-					   "Name one buffer only.");
+				vs_window_refuse(pstate, exprLocation(stray),
+								 "velostream.buffer() must be the first item of PARTITION BY of a window",
+								 "Name one buffer only.");
 		}
 	}
 }
@@ -255,15 +253,15 @@ check_buffer(ParseState *pstate, FuncExpr *call)
 	ParseCallbackState pcbstate;
 
 	if (size == NULL || DatumGetInt32(size->constvalue) < 1)
-		refuse(pstate, exprLocation((Node *) call),
-			   "the size of a buffer must be a constant greater than zero",
-			   "Write OVER (PARTITION BY velostream.buffer(100), ...).");
+		vs_window_refuse(pstate, exprLocation((Node *) call),
+						 "the size of a buffer must be a constant greater than zero",
+						 "Write OVER (PARTITION BY velostream.buffer(100), ...).");
 	if (list_length(call->args) == 1)
 		return;
 	if (expire == NULL)
-		refuse(pstate, exprLocation((Node *) call),
-			   "the time after which a buffer is forgotten must be a constant",
-			   "Write it as an interval.");
+		vs_window_refuse(pstate, exprLocation((Node *) call),
+						 "the time after which a buffer is forgotten must be a constant",
+						 "Write it as an interval.");
 	setup_parser_errposition_callback(&pcbstate, pstate, exprLocation((Node *) call));
 	(void) vs_time_length(TIMESTAMPOID, DatumGetIntervalP(expire->constvalue), "inactivity");
 	cancel_parser_errposition_callback(&pcbstate);
@@ -282,20 +280,10 @@ check_frames(ParseState *pstate, Query *query, List *functions)
 		Node	   *offsets = (Node *) list_make2(clause->startOffset, clause->endOffset);
 
 		if (contain_mutable_functions(offsets) || contain_subplans(offsets))
-			refuse(pstate, function->location,
-				   "the frame of a window function must have constant bounds",
-				   "Write its offsets as constants.");
+			vs_window_refuse(pstate, function->location,
+							 "the frame of a window function must have constant bounds",
+							 "Write its offsets as constants.");
 	}
-}
-
-static void
-refuse(ParseState *pstate, int location, const char *message, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s", message),
-			 errhint("%s", hint),
-			 parser_errposition(pstate, location)));
 }
 
 /* ----------

@@ -48,8 +48,6 @@ static bool read_length(FuncExpr *call, int arg, int64 *length);
 static int64 greatest_common_divisor(int64 a, int64 b);
 static bool find_stray(Node *node, WindowSearch *search);
 static Oid	window_function(const char *name, int nargs, Oid time, Oid length);
-pg_noreturn static void refuse(ParseState *pstate, int location, const char *message,
-							   const char *hint);
 
 /* Is this a call of one of our functions that make windows? */
 static VsWindowKind
@@ -206,13 +204,13 @@ vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
 			continue;
 		setup_parser_errposition_callback(&pcbstate, pstate, exprLocation((Node *) tle->expr));
 		if (!read_window((FuncExpr *) tle->expr, &one) && kind != VS_WINDOW_TUMBLE)
-			refuse(pstate, exprLocation((Node *) tle->expr),
-				   "the lengths of a window must be constants", "Write them as intervals.");
+			vs_window_refuse(pstate, exprLocation((Node *) tle->expr),
+							 "the lengths of a window must be constants", "Write them as intervals.");
 		cancel_parser_errposition_callback(&pcbstate);
 		if (one.kind == VS_WINDOW_CUMULATE && one.size % one.advance != 0)
-			refuse(pstate, exprLocation((Node *) tle->expr),
-				   "the size of a cumulating window must be a multiple of its step",
-				   "Choose a step that divides the size.");
+			vs_window_refuse(pstate, exprLocation((Node *) tle->expr),
+							 "the size of a cumulating window must be a multiple of its step",
+							 "Choose a step that divides the size.");
 		if (one.kind != VS_WINDOW_NONE && one.size / one.advance > MAX_OVERLAP)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -228,29 +226,29 @@ vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
 	search.by_row = true;
 	(void) find_stray(query->jointree->quals, &search);
 	if (search.stray != NULL)
-		refuse(pstate, exprLocation((Node *) search.stray),
-			   psprintf("%s() must be a GROUP BY expression",
-						get_func_name(search.stray->funcid)),
-			   "Group by it, and by no other window.");
+		vs_window_refuse(pstate, exprLocation((Node *) search.stray),
+						 psprintf("%s() must be a GROUP BY expression",
+								  get_func_name(search.stray->funcid)),
+						 "Group by it, and by no other window.");
 
 	found = vs_window_find(query, &window);
 	if (!found && options->emit == VS_EMIT_FINAL)
-		refuse(pstate, -1, "EMIT FINAL needs a window",
-			   "Without a window no result is ever final: use EMIT CHANGES, or group by velostream.tumble(), hop(), cumulate() or session() with constant lengths.");
+		vs_window_refuse(pstate, -1, "EMIT FINAL needs a window",
+						 "Without a window no result is ever final: use EMIT CHANGES, or group by velostream.tumble(), hop(), cumulate() or session() with constant lengths.");
 	if (!found && (options->delay >= 0 || options->idle_timeout >= 0 ||
 				   options->max_future_skew >= 0 || options->retention >= 0 ||
 				   options->late != VS_LATE_DEAD_LETTER))
-		refuse(pstate, -1, "options about event time need a window",
-			   "Group by velostream.tumble(), hop(), cumulate() or session() with constant lengths, or remove max_out_of_orderness, late_data, idle_timeout, max_future_skew and window_retention.");
+		vs_window_refuse(pstate, -1, "options about event time need a window",
+						 "Group by velostream.tumble(), hop(), cumulate() or session() with constant lengths, or remove max_out_of_orderness, late_data, idle_timeout, max_future_skew and window_retention.");
 	if (options->emit == VS_EMIT_FINAL && options->retention >= 0 && options->late != VS_LATE_UPDATE)
-		refuse(pstate, -1, "window_retention with EMIT FINAL needs late_data = update_previous",
-			   "Otherwise a window takes no rows once it has closed: choose update_previous, or a longer max_out_of_orderness.");
+		vs_window_refuse(pstate, -1, "window_retention with EMIT FINAL needs late_data = update_previous",
+						 "Otherwise a window takes no rows once it has closed: choose update_previous, or a longer max_out_of_orderness.");
 	if (options->late == VS_LATE_NEXT && mode != VS_SOURCE_APPEND)
-		refuse(pstate, -1, "late_data = include_in_next_window needs source_mode = append",
-			   "In the mode \"changes\" a late row that is deleted would have to be found in the window it was put into.");
+		vs_window_refuse(pstate, -1, "late_data = include_in_next_window needs source_mode = append",
+						 "In the mode \"changes\" a late row that is deleted would have to be found in the window it was put into.");
 	if (options->late == VS_LATE_NEXT && window.kind == VS_WINDOW_SESSION)
-		refuse(pstate, -1, "late_data = include_in_next_window is not for sessions",
-			   "A session has no next one: use dead_letter, drop or update_previous.");
+		vs_window_refuse(pstate, -1, "late_data = include_in_next_window is not for sessions",
+						 "A session has no next one: use dead_letter, drop or update_previous.");
 }
 
 /*
@@ -285,8 +283,9 @@ find_stray(Node *node, WindowSearch *search)
 	return expression_tree_walker(node, find_stray, search);
 }
 
-static void
-refuse(ParseState *pstate, int location, const char *message, const char *hint)
+/* Refuse a query for its window, with a hint how to do without. */
+void
+vs_window_refuse(ParseState *pstate, int location, const char *message, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

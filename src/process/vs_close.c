@@ -202,24 +202,9 @@ close_groups(VsRun *run, TimestampTz from, TimestampTz to)
 static void
 expire_groups(VsRun *run, TimestampTz from, TimestampTz to)
 {
-	int			natts = run->plan->groupdesc->natts;
-	Datum	   *values = palloc(sizeof(Datum) * natts);
-	bool	   *nulls = palloc(sizeof(bool) * natts);
 	VsRangeScan *scan = scan_ended(run, from, to);
 
 	while (vs_range_next(scan))
-	{
-		MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
-		ItemPointerData tid = run->state->oldslot->tts_tid;
-
-		vs_group_read_state(run, values, nulls);
-		vs_group_uncache(run, values, nulls);
-		vs_target_delete(run->state, &tid);
-		run->batch->clock.opened--;
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(run->rowcxt);
-	}
+		vs_group_forget(run);
 	vs_range_end(scan);
-	pfree(values);
-	pfree(nulls);
 }

@@ -683,8 +683,8 @@ delete_group(VsRun *run, VsMergeGroup *group)
 }
 
 /* Let the cache forget a group. */
-void
-vs_group_uncache(VsRun *run, const Datum *keys, const bool *nulls)
+static void
+uncache(VsRun *run, const Datum *keys, const bool *nulls)
 {
 	VsMergeGroup *group = palloc0(sizeof(VsMergeGroup));
 	int			natts = run->plan->groupdesc->natts;
@@ -694,6 +694,27 @@ vs_group_uncache(VsRun *run, const Datum *keys, const bool *nulls)
 	group->nulls = palloc(sizeof(bool) * natts);
 	if (load_from_cache(run, group, keys, nulls))
 		vs_cache_remove(run->batch->shared, group->hash, group->cache_index);
+}
+
+/*
+ * Forget the group, or pane, whose row in the state table is in
+ * state->oldslot: it takes no more rows.
+ */
+void
+vs_group_forget(VsRun *run)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
+	int			natts = run->plan->groupdesc->natts;
+	Datum	   *values = palloc(sizeof(Datum) * natts);
+	bool	   *nulls = palloc(sizeof(bool) * natts);
+	ItemPointerData tid = run->state->oldslot->tts_tid;
+
+	vs_group_read_state(run, values, nulls);
+	uncache(run, values, nulls);
+	vs_target_delete(run->state, &tid);
+	run->batch->clock.opened--;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(run->rowcxt);
 }
 
 /* ----------

@@ -30,7 +30,7 @@ typedef struct VsMergeGroup
 extern bool vs_group_output_row(VsRun *run, const Datum *values, const bool *nulls,
 								Datum **row, bool **row_nulls);
 extern void vs_group_read_state(VsRun *run, Datum *values, bool *nulls);
-extern void vs_group_uncache(VsRun *run, const Datum *keys, const bool *nulls);
+extern void vs_group_forget(VsRun *run);
 
 /* vs_panes.c */
 extern void vs_panes_begin(VsRun *run);

@@ -166,7 +166,6 @@ static States combine(VsRun *run, const States *a, const States *b);
 static void free_states(VsRun *run, States *states);
 static TimestampTz state_time(VsRun *run, const States *states, int agg);
 static void close_panes_between(VsRun *run, TimestampTz from, TimestampTz to);
-static void forget_pane(VsRun *run);
 static void forget_panes(VsRun *run, TimestampTz from, TimestampTz to);
 
 /* ----------
@@ -895,25 +894,9 @@ forget_session(VsRun *run, const Session *session)
 	while (vs_range_next(scan))
 	{
 		if (same_key(run, run->state->oldslot, 1))
-			forget_pane(run);
+			vs_group_forget(run);
 	}
 	vs_range_end(scan);
-}
-
-/* The pane that state->oldslot has takes no more rows. */
-static void
-forget_pane(VsRun *run)
-{
-	VsPanes    *panes = run->panes;
-	ItemPointerData tid = run->state->oldslot->tts_tid;
-	MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
-
-	vs_group_read_state(run, panes->row, panes->row_nulls);
-	vs_group_uncache(run, panes->row, panes->row_nulls);
-	vs_target_delete(run->state, &tid);
-	run->batch->clock.opened--;
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(run->rowcxt);
 }
 
 /* ----------
@@ -1171,7 +1154,7 @@ forget_panes(VsRun *run, TimestampTz from, TimestampTz to)
 	{
 		if (vs_window_last_end(&plan->window, slot_start(run)) > to)
 			break;
-		forget_pane(run);
+		vs_group_forget(run);
 	}
 	vs_range_end(scan);
 }
