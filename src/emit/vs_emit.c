@@ -97,6 +97,7 @@ static bool
 can_keep(VsPlan *plan)
 {
 	return plan->entry.on_error != VS_ON_ERROR_DEAD_LETTER && !plan->final &&
+		!plan->top.active &&
 		(plan->strategy == VS_STRATEGY_GROUPS ||
 		 (plan->strategy == VS_STRATEGY_ROWS && plan->entry.mode == VS_SOURCE_CHANGES));
 }
@@ -136,13 +137,63 @@ vs_emit_reset(VsRun *run)
 		vs_target_scan(run->output, delete_scanned, run);
 }
 
-/* A row that is new in the output, and whose place there nobody asks for. */
+/* ----------
+ * What a query emits: written as it is, or first chosen from by ORDER BY and LIMIT
+ * ----------
+ */
+
 void
 vs_emit_append(VsRun *run, const Datum *values, const bool *nulls)
 {
+	if (run->plan->top.active)
+		vs_top_take(run, 1, values, nulls);
+	else
+		vs_output_append(run, values, nulls);
+}
+
+void
+vs_emit_insert(VsRun *run, const Datum *values, const bool *nulls)
+{
+	if (run->plan->top.active)
+		vs_top_take(run, 1, values, nulls);
+	else
+		vs_output_insert(run, values, nulls);
+}
+
+void
+vs_emit_update(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls,
+			   const Datum *old_values, const bool *old_nulls)
+{
+	if (run->plan->top.active)
+	{
+		vs_top_take(run, -1, old_values, old_nulls);
+		vs_top_take(run, 1, values, nulls);
+	}
+	else
+		vs_output_update(run, tid, values, nulls);
+}
+
+void
+vs_emit_delete(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls)
+{
+	if (run->plan->top.active)
+		vs_top_take(run, -1, values, nulls);
+	else
+		vs_output_delete(run, tid, values, nulls);
+}
+
+/* ----------
+ * Writing
+ * ----------
+ */
+
+/* A row that is new in the output, and whose place there nobody asks for. */
+void
+vs_output_append(VsRun *run, const Datum *values, const bool *nulls)
+{
 	if (run->plan->entry.kind == VS_KIND_STREAM || run->batch->kept)
 	{
-		vs_emit_insert(run, values, nulls);
+		vs_output_insert(run, values, nulls);
 		return;
 	}
 	set_columns(run, values, nulls);
@@ -152,7 +203,7 @@ vs_emit_append(VsRun *run, const Datum *values, const bool *nulls)
 
 /* A row that is new in the output. */
 void
-vs_emit_insert(VsRun *run, const Datum *values, const bool *nulls)
+vs_output_insert(VsRun *run, const Datum *values, const bool *nulls)
 {
 	if (run->plan->entry.kind == VS_KIND_STREAM)
 		append_to_stream(run, "insert", values, nulls);
@@ -170,7 +221,7 @@ vs_emit_insert(VsRun *run, const Datum *values, const bool *nulls)
  * output->oldslot holds it; nothing is written if it already has these values.
  */
 void
-vs_emit_update(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls)
+vs_output_update(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls)
 {
 	if (run->plan->entry.kind == VS_KIND_STREAM)
 		append_to_stream(run, "update", values, nulls);
@@ -207,7 +258,7 @@ vs_emit_replace(VsRun *run, ItemPointer tid, const Datum *values, const bool *nu
  * values are its last ones.
  */
 void
-vs_emit_delete(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls)
+vs_output_delete(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls)
 {
 	if (run->plan->entry.kind == VS_KIND_STREAM)
 	{

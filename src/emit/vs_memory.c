@@ -181,6 +181,19 @@ vs_memory_next(VsMemory *memory, uint64 hash, ItemPointer tid)
 	return NULL;
 }
 
+MinimalTuple
+vs_memory_scan(VsMemory *memory, ItemPointer tid)
+{
+	uint32		n = ItemPointerIsValid(tid) ? row_number(tid) + 1 : 0;
+
+	while (n < memory->nrows && memory->rows[n].tuple == NULL)
+		n++;
+	if (n >= memory->nrows)
+		return NULL;
+	set_tid(tid, n);
+	return memory->rows[n].tuple;
+}
+
 /* The number of a row that is not used. */
 static uint32
 new_row(VsMemory *memory)

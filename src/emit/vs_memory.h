@@ -42,6 +42,9 @@ extern MinimalTuple vs_memory_fetch(VsMemory *memory, ItemPointer tid);
  */
 extern MinimalTuple vs_memory_next(VsMemory *memory, uint64 hash, ItemPointer tid);
 
+/* The next row behind *tid in no order, in the same way. */
+extern MinimalTuple vs_memory_scan(VsMemory *memory, ItemPointer tid);
+
 /*
  * The row next to a place in the order of panes or of windows, in one
  * direction, which *place then is; NULL at the end.  Rows may come and go

@@ -486,6 +486,18 @@ vs_target_fetch(VsTarget *target, ItemPointer tid)
 	return table_tuple_fetch_row_version(target->rel, tid, SnapshotSelf, target->oldslot);
 }
 
+/* Scan the rows whose lookup columns have this hash, and may have these values. */
+static IndexScanDesc
+scan_locator(VsTarget *target, uint64 hash)
+{
+	IndexScanDesc scan = vs_beginscan(target->rel, target->locator, SnapshotSelf, 1);
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) hash));
+	index_rescan(scan, &key, 1, NULL, 0);
+	return scan;
+}
+
 /*
  * Find a row by the values of the lookup columns: through the locator, or, in
  * a table of one row, by looking.
@@ -509,12 +521,8 @@ vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *n
 	}
 	else if (target->locator)
 	{
-		IndexScanDesc scan;
-		ScanKeyData key;
+		IndexScanDesc scan = scan_locator(target, hash);
 
-		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) hash));
-		scan = vs_beginscan(target->rel, target->locator, SnapshotSelf, 1);
-		index_rescan(scan, &key, 1, NULL, 0);
 		while (!found && index_getnext_slot(scan, ForwardScanDirection, target->oldslot))
 			found = row_matches(target, values, nulls);
 		if (found)
@@ -753,11 +761,22 @@ vs_same_row(TupleDesc desc, int n, const Datum *a, const bool *anull,
 	return true;
 }
 
+/* See vs_target.h. */
 void
 vs_target_scan(VsTarget *target, VsRowCallback callback, void *arg)
 {
 	TableScanDesc scan;
 
+	if (target->rel == NULL)
+	{
+		ItemPointerData tid;
+
+		ItemPointerSetInvalid(&tid);
+		while (target->memory != NULL &&
+			   store_from_memory(target, vs_memory_scan(target->memory, &tid), &tid))
+			callback(target, arg);
+		return;
+	}
 	vs_target_write(target);
 	scan = table_beginscan(target->rel, SnapshotSelf, 0, NULL);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, target->oldslot))
@@ -766,4 +785,48 @@ vs_target_scan(VsTarget *target, VsRowCallback callback, void *arg)
 		callback(target, arg);
 	}
 	table_endscan(scan);
+}
+
+/* See vs_target.h. */
+void
+vs_target_find_all(VsTarget *target, const Datum *values, const bool *nulls,
+				   VsRowCallback callback, void *arg)
+{
+	uint64		hash;
+
+	if (target->nlookup == 0)
+	{
+		vs_target_scan(target, callback, arg);
+		return;
+	}
+	hash = vs_hasher_hash(target->hasher, values, nulls);
+	vs_target_write(target);
+	if (target->rel == NULL)
+	{
+		ItemPointerData tid;
+
+		ItemPointerSetInvalid(&tid);
+		while (target->memory != NULL &&
+			   store_from_memory(target, vs_memory_next(target->memory, hash, &tid), &tid))
+			if (row_matches(target, values, nulls))
+				callback(target, arg);
+	}
+	else if (target->locator)
+	{
+		IndexScanDesc scan = scan_locator(target, hash);
+
+		while (index_getnext_slot(scan, ForwardScanDirection, target->oldslot))
+			if (row_matches(target, values, nulls))
+				callback(target, arg);
+		index_endscan(scan);
+	}
+	else
+	{
+		TableScanDesc scan = table_beginscan(target->rel, SnapshotSelf, 0, NULL);
+
+		while (table_scan_getnextslot(scan, ForwardScanDirection, target->oldslot))
+			if (row_matches(target, values, nulls))
+				callback(target, arg);
+		table_endscan(scan);
+	}
 }

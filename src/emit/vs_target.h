@@ -132,4 +132,8 @@ extern bool vs_same_row(TupleDesc desc, int n, const Datum *a, const bool *anull
 typedef void (*VsRowCallback) (VsTarget *target, void *arg);
 extern void vs_target_scan(VsTarget *target, VsRowCallback callback, void *arg);
 
+/* The same for all rows with these lookup values; without a lookup, for all. */
+extern void vs_target_find_all(VsTarget *target, const Datum *values, const bool *nulls,
+							   VsRowCallback callback, void *arg);
+
 #endif							/* VS_TARGET_H */

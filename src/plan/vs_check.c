@@ -114,10 +114,13 @@ static Node *find_node(List *exprs, bool (*match) (Node *node));
 static bool find_mutable(Node *node, MutableCall *call);
 static char *describe_call(MutableCall *call);
 static int	clause_location(CheckState *check, const char *clause);
+static int	limit_location(CheckState *check);
 static List *ungrouped_vars(Query *query);
 static void add_dependent_keys(Query *query);
 static Query *normalize(Query *query, bool tell);
 static void show_keys(Query *query, bool tell);
+static void show_order(Query *query, bool tell);
+static void show_column(Query *query, TargetEntry *tle, int number, bool tell, const char *why);
 static char *key_name(Query *query, Node *expr, int number);
 
 /* ----------
@@ -149,6 +152,9 @@ vs_query_check(Query *query, VsKind kind, VsSourceMode mode, const VsTimeOptions
 	check_aggregates(&check, query);
 	check_dependent_keys(&check, query);
 	vs_window_check(check.pstate, query, mode, options);
+	if (query->sortClause != NIL || query->limitCount != NULL)
+		vs_limit_check(check.pstate, query, kind, options, clause_location(&check, "order"),
+					   limit_location(&check));
 	vs_row_window_check(check.pstate, query, mode);
 	check_source(&check, query);
 	check_row_security(&check, query);
@@ -218,6 +224,15 @@ set_operation_name(Query *query)
 	}
 }
 
+/* Where LIMIT is, or FETCH FIRST. */
+static int
+limit_location(CheckState *check)
+{
+	int			location = clause_location(check, "limit");
+
+	return location >= 0 ? location : clause_location(check, "fetch");
+}
+
 /* Refuse clauses that no continuous query may have. */
 static void
 check_clauses(CheckState *check, Query *query)
@@ -242,19 +257,16 @@ check_clauses(CheckState *check, Query *query)
 	if (query->hasDistinctOn)
 		refuse(check, clause_location(check, "distinct"), "DISTINCT ON",
 			   "Use GROUP BY with aggregates, or apply DISTINCT ON in a view over the output.");
-	if (query->limitCount != NULL || query->limitOffset != NULL)
-	{
-		const char *clause = query->limitCount == NULL ? "OFFSET" : "LIMIT";
-
-		if (clause_location(check, "FETCH") >= 0)
-			clause = "FETCH";
-		refuse(check, clause_location(check, clause), clause,
+	if (query->limitOffset != NULL)
+		refuse(check, clause_location(check, "OFFSET"), "OFFSET",
 			   "Apply it when the output is read, or in a view over the output.");
-	}
+	if (query->limitCount != NULL && (check->view != NULL || query->hasWindowFuncs))
+		refuse(check, limit_location(check), "LIMIT",
+			   "Apply it when the output is read, or in a view over the output.");
 	if (query->rowMarks != NIL)
 		refuse(check, clause_location(check, "for"), "row locking clauses such as FOR UPDATE",
 			   "Remove the clause: sources are read without locking rows.");
-	if (query->sortClause != NIL)
+	if (query->sortClause != NIL && (check->view != NULL || query->hasWindowFuncs))
 		refuse(check, clause_location(check, "order"), "ORDER BY",
 			   "Rows of a table have no order: use ORDER BY when the output is read.");
 	check_generators(check, query, query->targetList);
@@ -960,6 +972,7 @@ vs_query_normalize_once(Query *query)
 	return normalize(query, false);
 }
 
+/* The same, with or without NOTICEs. */
 static Query *
 normalize(Query *query, bool tell)
 {
@@ -974,6 +987,11 @@ normalize(Query *query, bool tell)
 	{
 		add_dependent_keys(query);
 		show_keys(query, tell);
+	}
+	if (query->sortClause != NIL)
+	{
+		show_order(query, tell);
+		vs_limit_normalize(query);
 	}
 	return query;
 }
@@ -1046,16 +1064,38 @@ show_keys(Query *query, bool tell)
 		TargetEntry *tle = get_sortgroupclause_tle(lfirst(lc), query->targetList);
 
 		number++;
-		if (!tle->resjunk)
-			continue;
-		tle->resname = key_name(query, (Node *) tle->expr, number);
-		tle->resjunk = false;
-		if (!tell)
-			continue;
+		if (tle->resjunk)
+			show_column(query, tle, number, tell,
+						gettext_noop("It is a GROUP BY expression that is not selected; the output needs all of them to identify its rows."));
+	}
+}
+
+/* The same with what rows are ordered by. */
+static void
+show_order(Query *query, bool tell)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->sortClause)
+	{
+		TargetEntry *tle = get_sortgroupclause_tle(lfirst(lc), query->targetList);
+
+		if (tle->resjunk)
+			show_column(query, tle, tle->resno, tell,
+						gettext_noop("It is an ORDER BY expression that is not selected; without it nobody could tell which rows come first."));
+	}
+}
+
+/* Let the output have a column that is not selected, and perhaps tell the user why. */
+static void
+show_column(Query *query, TargetEntry *tle, int number, bool tell, const char *why)
+{
+	tle->resname = key_name(query, (Node *) tle->expr, number);
+	tle->resjunk = false;
+	if (tell)
 		ereport(NOTICE,
 				(errmsg("column \"%s\" is added to the output", tle->resname),
-				 errdetail("It is a GROUP BY expression that is not selected; the output needs all of them to identify its rows.")));
-	}
+				 errdetail("%s", _(why))));
 }
 
 static bool

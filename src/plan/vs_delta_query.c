@@ -143,6 +143,30 @@ vs_plan_recompute(VsPlan *plan, Bitmapset *null_keys, double nkeys)
 	return recompute->stmt;
 }
 
+/*
+ * The plan that computes the first rows again from the source, under the
+ * batch's snapshot: rows of the output, in order.
+ */
+PlannedStmt *
+vs_plan_top(VsPlan *plan)
+{
+	if (plan->top.stmt == NULL)
+	{
+		Query	   *query = copyObject(plan->top.query);
+		PlannedStmt *stmt;
+		MemoryContext old;
+
+		if (plan->entry.on_error == VS_ON_ERROR_DEAD_LETTER)
+			leave_out_dead(query);
+		stmt = planner(query, NULL, 0, NULL);
+		check_leaves(plan, stmt);
+		old = MemoryContextSwitchTo(plan->context);
+		plan->top.stmt = copyObject(stmt);
+		MemoryContextSwitchTo(old);
+	}
+	return plan->top.stmt;
+}
+
 /* count(*): what tells whether a group has rows. */
 Aggref *
 vs_make_count(void)

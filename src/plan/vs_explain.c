@@ -132,6 +132,12 @@ explain_strategy(Explain *explain)
 			say(explain, "Strategy: row windows: each row that comes is evaluated once, with the last rows of its partition");
 			break;
 	}
+	if (plan->top.active && plan->top.limit != PG_INT64_MAX)
+		say(explain, "Limit: the first " INT64_FORMAT " rows%s%s", plan->top.limit,
+			plan->top.window ? " of each window" : "",
+			!plan->top.standing ? "" :
+			plan->strategy == VS_STRATEGY_GROUPS ? "; where rows have to move up, the state is read" :
+			"; where rows have to move up, the source is read");
 	if (plan->entry.kind == VS_KIND_STREAM)
 		say(explain, "Output: a stream, every change is appended");
 }

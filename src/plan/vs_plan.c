@@ -328,6 +328,8 @@ make_plan(Query *query, const VsQueryEntry *entry, MemoryContext parent)
 	rewrite_query(plan, query ? copyObject(query) : read_query(plan));
 	find_leaves(plan);
 	choose_strategy(plan);
+	vs_limit_describe(plan);
+	plan->changelog = plan->entry.kind == VS_KIND_STREAM || plan->top.standing;
 	if (plan->strategy == VS_STRATEGY_GROUPS)
 	{
 		describe_aggregates(plan);
@@ -901,7 +903,7 @@ describe_group_tuple(VsPlan *plan)
 	plan->groupdesc = CreateTemplateTupleDesc(natts);
 	plan->group_output_attno = palloc0(sizeof(AttrNumber) * Max(natts, 1));
 	plan->shown_count = -1;
-	in_output = plan->entry.kind == VS_KIND_TABLE &&
+	in_output = !plan->changelog &&
 		plan->query->havingQual == NULL && natts > 0 && !plan->panes && !plan->final;
 
 	for (int i = 0; i < plan->nkeys; i++)
@@ -1039,6 +1041,8 @@ vs_plan_locator_columns(VsPlan *plan, bool *image)
 	List	   *attnums = NIL;
 
 	*image = false;
+	if (plan->top.standing)
+		return plan->top.window == 0 ? NIL : list_make1_int(plan->top.window);
 	if (plan->entry.kind == VS_KIND_STREAM)
 		return NIL;
 	/* what is final is only inserted */
@@ -1064,15 +1068,16 @@ vs_plan_locator_columns(VsPlan *plan, bool *image)
 
 /*
  * The column of the state table that has the windows, or panes, if they have
- * to be found by it: because they are panes, or because they close.  Of a
- * buffer, it is the number of the row.
+ * to be found by it: because they are panes, because they close, or because
+ * LIMIT applies to each.  Of a buffer, it is the number of the row.
  */
 AttrNumber
 vs_plan_window_column(VsPlan *plan)
 {
 	if (plan->strategy == VS_STRATEGY_ROW_WINDOW)
 		return plan->nkeys + 1;
-	return plan->panes || plan->timed ? plan->window.key + 1 : 0;
+	return plan->panes || plan->timed || (plan->top.standing && plan->top.window != 0) ?
+		plan->window.key + 1 : 0;
 }
 
 const char *

@@ -84,6 +84,27 @@ typedef struct VsRowWindow
 	PlannedStmt *stmts[2];		/* by "fast"; made when first needed */
 } VsRowWindow;
 
+/*
+ * ORDER BY and LIMIT: of the result, or where it is grouped by a window, of the
+ * rows of each window.  The order is total, as far as columns can be ordered.
+ */
+typedef struct VsTop
+{
+	bool		active;			/* there is an ORDER BY */
+	bool		standing;		/* the output is what comes first now, not
+								 * what did when a window closed */
+	int64		limit;			/* rows; PG_INT64_MAX: all of them */
+	AttrNumber	window;			/* output column with the window, or 0 */
+	int			ncolumns;		/* to order by: */
+	AttrNumber *columns;		/* of the output */
+	Oid		   *operators;		/* "less than", or "greater than" */
+	Oid		   *collations;
+	bool	   *nulls_first;
+	Query	   *query;			/* what is maintained, with its ORDER BY and
+								 * LIMIT */
+	PlannedStmt *stmt;			/* over the source; made when first needed */
+} VsTop;
+
 /* The tuplestore: its own columns, all int8, and its name. */
 #define VS_BUFFER_PARTITION	1	/* a number for each */
 #define VS_BUFFER_NUMBER	2	/* of the row in its partition */
@@ -131,6 +152,10 @@ typedef struct VsPlan
 								 * attnums 1 .. ncolumns */
 
 	VsRowWindow row_window;		/* VS_STRATEGY_ROW_WINDOW */
+	VsTop		top;
+	bool		changelog;		/* changes are told with the row before, which
+								 * nobody looks for in the output: that is a
+								 * stream, or has the first rows only */
 
 	/* groups and rows: what identifies one; row windows: a partition */
 	int			nkeys;
@@ -258,6 +283,8 @@ extern Agg *vs_plan_agg(PlannedStmt *stmt);
 extern PlannedStmt *vs_plan_insert(VsPlan *plan);
 extern PlannedStmt *vs_plan_change(VsPlan *plan);
 extern PlannedStmt *vs_plan_buckets(VsPlan *plan, bool several);
+extern PlannedStmt *vs_plan_top(VsPlan *plan);	/* the rows of the output,
+												 * from the source */
 extern PlannedStmt *vs_plan_row_windows(VsPlan *plan, bool fast);
 extern TupleDesc vs_row_window_desc(VsPlan *plan);	/* of the tuplestore */
 extern PlannedStmt *vs_plan_recompute(VsPlan *plan, Bitmapset *null_keys, double nkeys);

@@ -29,6 +29,12 @@ extern Expr *vs_window_pane(const VsWindow *window, VsLateData late, bool timed)
 extern Aggref *vs_window_extremum(const VsWindow *window, const char *name);
 extern Expr *vs_window_admit(const VsWindow *window);
 
+/* vs_limit.c */
+extern void vs_limit_check(ParseState *pstate, Query *query, VsKind kind,
+						   const VsTimeOptions *options, int order_location, int limit_location);
+extern void vs_limit_normalize(Query *query);
+extern void vs_limit_describe(VsPlan *plan);
+
 /* vs_row_window.c */
 extern bool vs_row_window_is(Query *query);
 extern void vs_row_window_check(ParseState *pstate, Query *query, VsSourceMode mode);

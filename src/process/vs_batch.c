@@ -279,6 +279,7 @@ run_batch(VsBatch *batch)
 			vs_execute_delta(batch);
 	}
 	vs_clock_step(batch);
+	vs_top_complete(batch);
 	if (batch->replay)
 		vs_replay_end(batch);
 
@@ -485,7 +486,8 @@ vs_execute_delta(VsBatch *batch)
 	uint64		first = 0;
 
 	if (rows == 0 || !vs_divisible(batch) ||
-		(!batch->change && batch->plan->strategy != VS_STRATEGY_GROUPS))
+		(!batch->change && batch->plan->strategy != VS_STRATEGY_GROUPS &&
+		 !batch->plan->top.active))
 		vs_execute_window(batch, 0, PG_UINT64_MAX);
 	else if (!batch->change && rows < MAX_BUCKET_ROWS && can_bucket(batch->plan))
 		execute_buckets(batch, rows);
@@ -509,7 +511,7 @@ vs_execute_delta(VsBatch *batch)
 static bool
 can_bucket(VsPlan *plan)
 {
-	if (plan->panes)
+	if (plan->panes || plan->strategy != VS_STRATEGY_GROUPS)
 		return false;
 	return !plan->timed ||
 		(list_length(plan->leaves) == 1 && plan->entry.time.late != VS_LATE_NEXT);
@@ -559,11 +561,13 @@ merge_in_bucket(VsRun *run, TupleTableSlot *slot)
 	if (bucket != run->bucket && run->bucket >= 0)
 	{
 		/* a command cannot update a row that it has written itself */
+		vs_top_finish(run);
 		vs_target_write(run->output);
 		CommandCounterIncrement();
 		if (plan->timed)
 		{
 			vs_clock_turn(run, bucket);
+			vs_top_finish(run);
 			vs_target_write(run->output);
 			CommandCounterIncrement();
 		}
@@ -704,10 +708,14 @@ begin_in_memory(VsRun *run)
 {
 	VsPlan	   *plan = run->plan;
 	List	   *lookup = NIL;
+	bool		image;
 
 	/* all rows of buffers are in one step, which needs no state */
-	for (int i = 0; i < plan->nkeys && plan->strategy != VS_STRATEGY_ROW_WINDOW; i++)
-		lookup = lappend_int(lookup, plan->keys[i].output_attno);
+	if (plan->top.standing)
+		lookup = vs_plan_locator_columns(plan, &image);
+	else
+		for (int i = 0; i < plan->nkeys && plan->strategy != VS_STRATEGY_ROW_WINDOW; i++)
+			lookup = lappend_int(lookup, plan->keys[i].output_attno);
 	run->output = vs_target_begin_memory(run->batch->output_rows,
 										 ExecCleanTypeFromTL(plan->query->targetList), lookup);
 	if (vs_plan_state_columns(plan) == NIL || plan->strategy == VS_STRATEGY_ROW_WINDOW)

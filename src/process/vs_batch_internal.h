@@ -51,6 +51,10 @@ extern TimestampTz vs_window_floor(TimestampTz time, int64 size);
 extern TimestampTz vs_window_last_end(const VsWindow *window, TimestampTz time);
 extern TimestampTz vs_time_plus(TimestampTz time, int64 length);	/* saturates */
 
+/* vs_top.c */
+extern void vs_top_finish(VsRun *run);	/* what was taken, to the output */
+extern void vs_top_complete(VsBatch *batch);	/* at the end of the delta */
+
 /* vs_row_buffers.c */
 extern void vs_row_windows_execute(VsBatch *batch, uint64 first, uint64 last);
 

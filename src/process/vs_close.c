@@ -75,8 +75,9 @@ vs_close_group(VsRun *run, VsMergeGroup *group)
 
 	if (!batch->at_once || end > vs_clock_watermark(batch))
 		return false;
-	if (batch->clock.allowed > 0)
-		return false;			/* vs_close_windows will find it */
+	if (batch->clock.allowed > 0 || plan->top.active)
+		return false;			/* vs_close_windows will find it, with others
+								 * of its window */
 	emit_closed(run, group->values, group->nulls);
 	if (ItemPointerIsValid(&group->state_tid))
 	{

@@ -162,6 +162,7 @@ try_window(VsBatch *batch, uint64 first, uint64 last, bool keep)
 	uint64		recomputed = batch->recomputed;
 	uint64		dead = batch->dead;
 	VsClock		clock = batch->clock;
+	bool		top_short = batch->top_short;
 	VsDeltaCounters counters;
 	const VsBatchOptions *options = batch->options;
 	VsBatchOptions holding = *options;
@@ -200,6 +201,7 @@ try_window(VsBatch *batch, uint64 first, uint64 last, bool keep)
 		batch->recomputed = recomputed;
 		batch->dead = dead;
 		batch->clock = clock;
+		batch->top_short = top_short;
 		vs_delta_restore_counters(batch->delta, &counters);
 	}
 	MemoryContextSwitchTo(context);

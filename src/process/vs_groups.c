@@ -45,7 +45,7 @@ static void emit_group(VsRun *run, VsMergeGroup *group);
 static void write_group(VsRun *run, VsMergeGroup *group);
 static void delete_group(VsRun *run, VsMergeGroup *group);
 static void write_output_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *row_nulls);
-static void write_stream_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *row_nulls);
+static void tell_change(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *row_nulls);
 static bool in_output(VsRun *run, VsMergeGroup *group);
 static void write_state_row(VsRun *run, VsMergeGroup *group);
 static void put_aside(VsRun *run, VsMergeGroup *group);
@@ -127,6 +127,7 @@ vs_groups_finish(VsRun *run)
 	run->touched = NIL;
 	if (run->plan->panes)
 		vs_panes_finish(run);
+	vs_top_finish(run);
 
 	ExecDropSingleTupleTableSlot(run->keyslot);
 	ExecDropSingleTupleTableSlot(run->projection->pi_state.resultslot);
@@ -185,7 +186,7 @@ load_group(VsRun *run, TupleTableSlot *slot)
 				inline_value(keys[i], plan->keys[i].typlen);
 		}
 	}
-	else if (plan->entry.kind == VS_KIND_STREAM || plan->panes)
+	else if (plan->changelog || plan->panes)
 	{
 		group->old_values = palloc(sizeof(Datum) * natts);
 		group->old_nulls = palloc(sizeof(bool) * natts);
@@ -267,7 +268,7 @@ has_output_row(VsRun *run, const Datum *keys)
 {
 	VsPlan	   *plan = run->plan;
 
-	if (plan->entry.kind != VS_KIND_TABLE || plan->panes)
+	if (plan->changelog || plan->panes)
 		return false;
 	return !plan->final || (plan->corrects && vs_window_is_closed(run, keys));
 }
@@ -471,8 +472,8 @@ emit_group(VsRun *run, VsMergeGroup *group)
 	bool	   *row_nulls;
 	bool		pass = vs_group_output_row(run, group->values, group->nulls, &row, &row_nulls);
 
-	if (run->plan->entry.kind == VS_KIND_STREAM)
-		write_stream_row(run, group, pass, row, row_nulls);
+	if (run->plan->changelog)
+		tell_change(run, group, pass, row, row_nulls);
 	else
 		write_output_row(run, group, pass, row, row_nulls);
 }
@@ -569,7 +570,7 @@ write_output_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *r
 	exists = exists && vs_target_fetch(run->output, &group->output_tid);
 	if (pass && exists)
 	{
-		vs_emit_update(run, &group->output_tid, row, row_nulls);
+		vs_emit_update(run, &group->output_tid, row, row_nulls, NULL, NULL);
 		group->output_tid = run->output->slot->tts_tid;
 	}
 	else if (pass && run->batch->fresh && vs_window_is_past(run, group->values))
@@ -586,9 +587,9 @@ write_output_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *r
 	}
 }
 
-/* Append what changed for a group to the output stream. */
+/* Tell what changed for a group, with its row before. */
 static void
-write_stream_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *row_nulls)
+tell_change(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *row_nulls)
 {
 	Datum	   *old;
 	bool	   *old_nulls;
@@ -597,9 +598,9 @@ write_stream_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *r
 
 	if (pass && had)
 	{
-		if (!vs_same_row(RelationGetDescr(run->output->rel), run->plan->ncolumns,
+		if (!vs_same_row(run->output->desc, run->plan->ncolumns,
 						 row, row_nulls, old, old_nulls))
-			vs_emit_update(run, NULL, row, row_nulls);
+			vs_emit_update(run, NULL, row, row_nulls, old, old_nulls);
 	}
 	else if (pass)
 		vs_emit_insert(run, row, row_nulls);
@@ -669,8 +670,8 @@ delete_group(VsRun *run, VsMergeGroup *group)
 		vs_panes_touch(run, group);
 	else if (run->plan->final && !vs_window_is_closed(run, group->values))
 		;						/* nothing was emitted yet */
-	else if (run->plan->entry.kind == VS_KIND_STREAM)
-		write_stream_row(run, group, false, NULL, NULL);
+	else if (run->plan->changelog)
+		tell_change(run, group, false, NULL, NULL);
 	else
 		write_output_row(run, group, false, NULL, NULL);
 	if (run->state && ItemPointerIsValid(&group->state_tid))

@@ -36,6 +36,7 @@ extern void vs_group_forget(VsRun *run);
 extern void vs_panes_begin(VsRun *run);
 extern void vs_panes_touch(VsRun *run, VsMergeGroup *group);
 extern void vs_panes_finish(VsRun *run);	/* windows of what was touched */
+extern void vs_panes_emit(VsRun *run, Datum window_key);
 extern void vs_panes_close(VsRun *run, TimestampTz from, TimestampTz to);
 
 /* vs_close.c */

@@ -165,6 +165,7 @@ static States copy_states(VsRun *run, const Datum *values, const bool *nulls);
 static States combine(VsRun *run, const States *a, const States *b);
 static void free_states(VsRun *run, States *states);
 static TimestampTz state_time(VsRun *run, const States *states, int agg);
+static void note_panes(VsRun *run, const Datum *low, const Datum *high);
 static void close_panes_between(VsRun *run, TimestampTz from, TimestampTz to);
 static void forget_panes(VsRun *run, TimestampTz from, TimestampTz to);
 
@@ -912,7 +913,7 @@ static void
 emit_window(VsRun *run, Datum window, const States *before, const States *now)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
-	bool		table = run->plan->entry.kind == VS_KIND_TABLE;
+	bool		table = !run->plan->changelog;
 	bool		first = run->panes->interest.closing;
 	Datum	   *row = NULL;
 	Datum	   *old_row = NULL;
@@ -942,7 +943,7 @@ emit_window(VsRun *run, Datum window, const States *before, const States *now)
 		ItemPointerData tid = run->output->oldslot->tts_tid;
 
 		if (is)
-			vs_emit_update(run, table ? &tid : NULL, row, nulls);
+			vs_emit_update(run, table ? &tid : NULL, row, nulls, old_row, old_nulls);
 		else
 			vs_emit_delete(run, table ? &tid : NULL, old_row, old_nulls);
 	}
@@ -1106,16 +1107,24 @@ static void
 close_panes_between(VsRun *run, TimestampTz from, TimestampTz to)
 {
 	VsPlan	   *plan = run->plan;
-	VsPanes    *panes = run->panes;
 	Datum		low = 0;
 	Datum		high = vs_event_datum(plan->window.type, to);
-	VsRangeScan *scan;
 
 	if (from != VS_NO_TIME)
 		low = vs_event_datum(plan->window.type,
 							 vs_time_plus(from, -plan->window.size - plan->window.pane));
-	scan = vs_range_begin(run->state, false, 0, from == VS_NO_TIME ? NULL : &low, &high,
-						  ForwardScanDirection);
+	note_panes(run, from == VS_NO_TIME ? NULL : &low, &high);
+	finish_notes(run);
+	begin_notes(run);
+}
+
+/* Note all panes from "low" (NULL: ever) on that start before "high". */
+static void
+note_panes(VsRun *run, const Datum *low, const Datum *high)
+{
+	VsPanes    *panes = run->panes;
+	VsRangeScan *scan = vs_range_begin(run->state, false, 0, low, high, ForwardScanDirection);
+
 	while (vs_range_next(scan))
 	{
 		MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
@@ -1126,8 +1135,45 @@ close_panes_between(VsRun *run, TimestampTz from, TimestampTz to)
 		MemoryContextReset(run->rowcxt);
 	}
 	vs_range_end(scan);
+}
+
+/*
+ * Emit a window of every key, as if it closed: the one that is known by this
+ * key, or (sessions) those that start there or that have a row soon after.
+ */
+void
+vs_panes_emit(VsRun *run, Datum window_key)
+{
+	const VsWindow *window = &run->plan->window;
+	TimestampTz start;
+	TimestampTz end;
+	Datum		low;
+	Datum		high;
+	Interest   *interest;
+
+	if (!vs_event_time(window->type, window_key, &start))
+		elog(ERROR, "window without a time");
+	if (window->kind == VS_WINDOW_CUMULATE)
+		start = vs_window_floor(start - 1, window->size);
+	if (window->kind == VS_WINDOW_SESSION)
+		end = start + 1;
+	else if (window->kind == VS_WINDOW_HOP)
+		end = start + window->size;
+	else
+		(void) vs_event_time(window->type, window_key, &end);
+
+	vs_panes_begin(run);
+	interest = &run->panes->interest;
+	interest->closing = interest->emit = true;
+	interest->expire = false;
+	interest->from = window->kind == VS_WINDOW_SESSION ? PG_INT64_MIN : end - 1;
+	interest->to = window->kind == VS_WINDOW_SESSION ? PG_INT64_MAX : end;
+	low = vs_event_datum(window->type, vs_window_floor(start, window->pane));
+	high = vs_event_datum(window->type, vs_window_floor(end - 1, window->pane) + window->pane);
+	note_panes(run, &low, &high);
 	finish_notes(run);
-	begin_notes(run);
+	MemoryContextDelete(run->panes->context);
+	run->panes = NULL;
 }
 
 /*

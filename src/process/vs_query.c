@@ -129,11 +129,13 @@ make_memory(VsBatch *batch)
 	bool		windows = vs_plan_window_column(plan) != 0;
 	bool		image;
 
-	if (plan->strategy != VS_STRATEGY_GROUPS ||
-		(batch->options->batch_rows == 0 && !windows))
+	if (batch->options->batch_rows == 0 && !windows)
 		return;
-	if (plan->single_group || vs_plan_locator_columns(plan, &image) != NIL)
+	if (plan->top.standing || (plan->strategy == VS_STRATEGY_GROUPS &&
+							   (plan->single_group || vs_plan_locator_columns(plan, &image) != NIL)))
 		batch->output_rows = vs_memory_begin(batch->context, false);
+	if (plan->strategy != VS_STRATEGY_GROUPS)
+		return;
 	batch->state_rows = vs_memory_begin(batch->context, windows);
 }
 

@@ -67,7 +67,7 @@ keep_or_insert(VsRun *run, TupleTableSlot *slot)
 	{
 		ItemPointerData tid = run->output->oldslot->tts_tid;
 
-		vs_emit_update(run, &tid, slot->tts_values, slot->tts_isnull);
+		vs_emit_update(run, &tid, slot->tts_values, slot->tts_isnull, NULL, NULL);
 	}
 	else
 		vs_emit_insert(run, slot->tts_values, slot->tts_isnull);
@@ -77,6 +77,7 @@ void
 vs_rows_finish(VsRun *run)
 {
 	flush_pending(run);
+	vs_top_finish(run);
 	if (run->pending)
 		ExecDropSingleTupleTableSlot(run->pending);
 	run->pending = NULL;
@@ -111,15 +112,16 @@ apply_keyed(VsRun *run, TupleTableSlot *slot, int weight)
 						run->pending->tts_values, run->pending->tts_isnull,
 						slot->tts_values, slot->tts_isnull))
 			return;				/* what changed is not selected */
-		if (run->plan->entry.kind == VS_KIND_STREAM)
-			vs_emit_update(run, NULL, slot->tts_values, slot->tts_isnull);
+		if (run->plan->changelog)
+			vs_emit_update(run, NULL, slot->tts_values, slot->tts_isnull,
+						   run->pending->tts_values, run->pending->tts_isnull);
 		else
 		{
 			ItemPointerData tid;
 
 			find_output_row(run, slot);
 			tid = run->output->oldslot->tts_tid;
-			vs_emit_update(run, &tid, slot->tts_values, slot->tts_isnull);
+			vs_emit_update(run, &tid, slot->tts_values, slot->tts_isnull, NULL, NULL);
 		}
 		return;
 	}
@@ -196,7 +198,7 @@ delete_row(VsRun *run, TupleTableSlot *slot)
 {
 	ItemPointerData tid;
 
-	if (run->plan->entry.kind == VS_KIND_STREAM)
+	if (run->plan->changelog)
 	{
 		vs_emit_delete(run, NULL, slot->tts_values, slot->tts_isnull);
 		return;

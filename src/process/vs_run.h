@@ -75,6 +75,8 @@ typedef struct VsBatch
 	VsClock		clock;
 	TimestampTz old_watermark;	/* before this batch */
 	bool		at_once;		/* the execution that runs is its whole step */
+	bool		top_short;		/* ORDER BY and LIMIT: the output is to be
+								 * computed from the source at the end */
 
 	/*
 	 * Rebuild of a table whose rows can be looked up: a bit for each row that
@@ -125,6 +127,8 @@ typedef struct VsRun
 	struct VsPanes *panes;		/* touched by this run, or NULL */
 
 	struct VsRowBuffers *buffers;	/* row windows */
+	struct VsTopRows *top;		/* changes of the result, before ORDER BY and
+								 * LIMIT; or NULL */
 
 	/* rows: a row of weight -1 that waits for its successor */
 	TupleTableSlot *pending;
@@ -134,8 +138,10 @@ typedef struct VsRun
 /* emit/vs_emit.c: write a change to the output; the first ncolumns values */
 extern void vs_emit_insert(VsRun *run, const Datum *values, const bool *nulls);
 extern void vs_emit_append(VsRun *run, const Datum *values, const bool *nulls);
-extern void vs_emit_update(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);	/* output->oldslot holds
-																									 * the old row (tables) */
+extern void vs_emit_update(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls,
+						   const Datum *old_values, const bool *old_nulls); /* output->oldslot holds
+																			 * the old row, or, of a
+																			 * changelog, old_values */
 extern void vs_emit_replace(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);
 extern void vs_emit_reset(VsRun *run);	/* everything the output holds is void */
 extern bool vs_emit_is_void(VsBatch *batch, ItemPointer tid);	/* in a rebuild: a row
@@ -143,5 +149,14 @@ extern bool vs_emit_is_void(VsBatch *batch, ItemPointer tid);	/* in a rebuild: a
 																 * not yet met */
 extern void vs_emit_sweep(VsRun *run);	/* rows that a rebuild did not keep go */
 extern void vs_emit_delete(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);
+
+/* the same, whatever ORDER BY and LIMIT say */
+extern void vs_output_insert(VsRun *run, const Datum *values, const bool *nulls);
+extern void vs_output_append(VsRun *run, const Datum *values, const bool *nulls);
+extern void vs_output_update(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);
+extern void vs_output_delete(VsRun *run, ItemPointer tid, const Datum *values, const bool *nulls);
+
+/* process/vs_top.c: a row that comes (weight 1) or goes (-1) in the result */
+extern void vs_top_take(VsRun *run, int weight, const Datum *values, const bool *nulls);
 
 #endif							/* VS_RUN_H */

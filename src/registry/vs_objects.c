@@ -269,8 +269,8 @@ window_index(Oid state, List *hashed, AttrNumber column)
 
 /*
  * The indexes of a plan's state table by which panes, or the rows of buffers,
- * and closed windows, or idle buffers, are found; InvalidOid where the plan
- * needs none.
+ * and closed windows, the groups of a window, or idle buffers, are found;
+ * InvalidOid where the plan needs none.
  */
 void
 vs_registry_window_indexes(Oid state, struct VsPlan *plan, Oid *panes, Oid *windows)
@@ -288,7 +288,7 @@ vs_registry_window_indexes(Oid state, struct VsPlan *plan, Oid *panes, Oid *wind
 				hashed = lappend_int(hashed, i);
 		*panes = window_index(state, hashed, column);
 	}
-	if (plan->timed)
+	if (plan->timed || (plan->top.standing && plan->top.window != 0))
 		*windows = window_index(state, NIL, column);
 	else if (buffers && plan->row_window.expire >= 0)
 		*windows = window_index(state, NIL, column + 1);

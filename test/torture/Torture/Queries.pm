@@ -19,6 +19,7 @@
 #					output must equal, where that is not the query itself;
 #					{source} stands for the source
 #			options	more options
+#			window	true: the first column tells windows apart
 #			lossy	true: rows may be dead letters though they can be computed
 #			output	SQL that reads what the output says, if not its rows
 #
@@ -129,6 +130,7 @@ my @TRAITS = (
 	[ 12, \&make_stream ],
 	[ 20, sub { $_[0]{no_data} = 1 if $_[0]{append} && !$_[0]{from_stream} } ],
 	[ 12, sub { $_[0]{counted} = 1 } ],
+	[ 15, \&limit ],
 );
 
 # Shapes: how often, and what makes [select list with classes], the clauses
@@ -260,6 +262,7 @@ sub windows
 		tail => 'GROUP BY ' . join(', ', map { "($_->[0])" } @group) . (chance(20) ? ' HAVING ' . having($source) : ''),
 		options => chance(35) ? [ 'velostream.emit = final', 'velostream.late_data = update_previous' ] : [],
 		lossy => $lossy,
+		window => 1,
 		oracle => sub { window_oracle(\%window, @_) } };
 }
 
@@ -442,6 +445,9 @@ sub new
 	my $from = $self->{from} = $self->{shadows} ? "${name}_counts" : $source->{name};
 	$from = "(SELECT * FROM $from WHERE ($dead = 0) IS NOT TRUE)" if $dead;
 	$self->{oracle} = ($shape->{oracle} ? $shape->{oracle}->($self) : $text) =~ s/\{source\}/$from s/r;
+	$self->{oracle} = "SELECT $self->{list} FROM (SELECT *, row_number() OVER ($self->{partition} ORDER BY $self->{order}) AS place"
+	  . " FROM ($self->{oracle}) whole) placed WHERE place <= $self->{limit}"
+	  if $self->{limit};
 	$self->{output} = $shape->{output} // $self->read_output;
 	$self->{create} = [ $self->create ];
 	return $self;
@@ -453,6 +459,26 @@ sub make_stream
 	my $shape = $self->{shape};
 
 	$self->{stream} = 1 if $self->{append} ? $shape->{rows} : $shape->{keys} && $shape->{all_keys};
+	return;
+}
+
+# The first rows of the result, or of each window.  Their order is total: rows
+# that are equal and yet look different would do both.
+sub limit
+{
+	my ($self) = @_;
+	my $shape = $self->{shape};
+	my $bag = $shape->{rows} && !$shape->{keys};
+
+	return if $self->{stream} || $shape->{options} && @{ $shape->{options} } || $shape->{keys} && !$shape->{all_keys};
+	return if grep { $_->[1] eq 'other' || $bag && $_->[1] =~ /num|float|avg/ } @{ $self->{columns} };
+	my @order = grep { $_->[1] ne 'avg' } @{ $self->{columns} };
+
+	return unless @order;
+	@order = (pick(@order), @order);
+	$self->{order} = join(', ', "$order[0][0] " . pick('DESC', 'ASC NULLS FIRST'), map { $_->[0] } @order);
+	$self->{partition} = $shape->{window} ? 'PARTITION BY c1' : '';
+	$self->{limit} = between(1, 12);
 	return;
 }
 
@@ -491,7 +517,8 @@ sub create
 		  . " SELECT $columns FROM ${source}_log l WHERE NOT EXISTS (SELECT FROM ${name}_seen s WHERE s.nr = l.nr)")
 	  if $self->{shadows};
 	push @sql, "CREATE TABLE $name WITH (" . join(', ', @options) . ') AS '
-	  . ($self->{text} =~ s/\{source\}/$source/r) . ($self->{no_data} ? ' WITH NO DATA' : '');
+	  . ($self->{text} =~ s/\{source\}/$source/r)
+	  . ($self->{limit} ? " ORDER BY $self->{order} LIMIT $self->{limit}" : '') . ($self->{no_data} ? ' WITH NO DATA' : '');
 	push @sql, "CREATE TABLE IF NOT EXISTS ${name}_changes (nr bigserial)", "DELETE FROM ${name}_changes",
 	  "CREATE TRIGGER counted AFTER INSERT OR UPDATE OR DELETE ON $name"
 	  . " FOR EACH ROW EXECUTE FUNCTION public.count_change('public.${name}_changes')"
