@@ -545,6 +545,15 @@ SELECT velostream.session(now(), '1s');
 SELECT velostream.admit(now());
 SELECT velostream.open_time(now());
 SELECT count(*) FROM velostream.queries WHERE query::text = 'o';
+-- nor can users' functions, which run in batches as well, use these over anything but event times
+CREATE FUNCTION public.peek(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN velostream.open_time(t); END$$;
+CREATE TABLE o WITH (velostream.continuous, velostream.emit = final, velostream.source_mode = append) AS
+	SELECT velostream.tumble(ts, '1 min') AS w, count(*), max(CASE WHEN id > 1 THEN public.peek(k) END) FROM e GROUP BY 1;
+INSERT INTO e (id, k, ts) VALUES (1, 'a', '2024-01-01');
+SELECT * FROM velostream.process('o');
+INSERT INTO e (id, k, ts) VALUES (2, 'b', '2024-01-02');
+SELECT * FROM velostream.process('o');
+DROP TABLE o;
 DROP TABLE e;
 SET client_min_messages = warning;
 DROP SCHEMA oracle CASCADE;

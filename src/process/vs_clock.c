@@ -47,7 +47,7 @@ static TimestampTz first_end(const VsWindow *window, TimestampTz time);
 static void turn_away(VsBatch *batch, int sqlstate, const char *message);
 static bool went(VsBatch *batch);
 static bool is_replayed(VsBatch *batch);
-static VsBatch *require_attached(void);
+static VsBatch *require_attached(FunctionCallInfo fcinfo);
 static char *show_time(Oid type, TimestampTz time);
 static TimestampTz idle_watermark(VsBatch *batch);
 
@@ -143,10 +143,15 @@ first_end(const VsWindow *window, TimestampTz time)
  * ----------
  */
 
+/*
+ * The batch that calls one of the functions below.  Its argument must be the
+ * event time: users' functions, too, run in a batch and can call them.
+ */
 static VsBatch *
-require_attached(void)
+require_attached(FunctionCallInfo fcinfo)
 {
-	if (attached == NULL)
+	if (attached == NULL ||
+		get_fn_expr_argtype(fcinfo->flinfo, 0) != attached->plan->window.type)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this function can only be used by velostream itself, in a batch of a continuous query")));
@@ -226,7 +231,7 @@ watermark_of_row(VsBatch *batch)
 Datum
 velostream_admit(PG_FUNCTION_ARGS)
 {
-	VsBatch    *batch = require_attached();
+	VsBatch    *batch = require_attached(fcinfo);
 	VsClock    *clock = &batch->clock;
 	const VsWindow *window = &batch->plan->window;
 	TimestampTz closed = watermark_of_row(batch);
@@ -267,7 +272,7 @@ velostream_admit(PG_FUNCTION_ARGS)
 Datum
 velostream_open_time(PG_FUNCTION_ARGS)
 {
-	VsBatch    *batch = require_attached();
+	VsBatch    *batch = require_attached(fcinfo);
 	const VsWindow *window = &batch->plan->window;
 	TimestampTz time;
 	TimestampTz open;
