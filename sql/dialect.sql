@@ -266,6 +266,16 @@ SELECT count(*), (SELECT kind FROM velostream.queries WHERE query = 'swapped'::r
 SELECT * FROM velostream.execute('CREATE OR REPLACE TABLE t_keyed AS SELECT id FROM t_keyed');
 SELECT velostream.wait(timeout => '60s');
 SELECT q, differences(q) FROM unnest('{t_tumble, t_hop, t_cumulate, t_day, t_keyed, t_key, t_chain, t_chain2}'::regclass[]) q;
+-- PRIMARY KEY is for the table that is made, not for one that is there, nor for a temporary one of its name
+CREATE TABLE there (id bigint);
+CREATE TEMP TABLE made (id bigint);
+SELECT * FROM velostream.execute($$
+CREATE TABLE IF NOT EXISTS there AS SELECT id PRIMARY KEY FROM trades;
+CREATE TABLE IF NOT EXISTS t_keyed AS SELECT id PRIMARY KEY, price FROM trades WHERE qty > 5;
+CREATE TABLE made AS SELECT id PRIMARY KEY FROM trades
+$$);
+SELECT conrelid::regclass FROM pg_constraint WHERE contype = 'p' AND conname ~ '^(there|made)';
+DROP TABLE made, dialect.made;
 
 -- ----------
 -- SHOW

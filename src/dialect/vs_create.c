@@ -47,7 +47,7 @@
 
 static void create_output(VsCreate *create);
 static Oid	owner_of(Oid relid);
-static Oid	find_replaced(VsCreate *create);
+static Oid	find_replaced(VsCreate *create, Oid nspid);
 static void replace_output(VsCreate *create, Oid old);
 static void fill_output(Oid output);
 static void freeze_rows(Oid output);
@@ -62,8 +62,14 @@ void
 vs_create(VsCreate *create)
 {
 	VsSelect   *sel = create->sel;
-	Oid			old = create->replace ? find_replaced(create) : InvalidOid;
+	RangeVar   *name = create->name;
+	Oid			nspid = RangeVarGetCreationNamespace(name);
+	Oid			old = create->replace ? find_replaced(create, nspid) : InvalidOid;
+	bool		skipped = create->if_not_exists &&
+	OidIsValid(get_relname_relid(name->relname, nspid));
 
+	/* by its name alone, a temporary table could be found in its place */
+	name->schemaname = get_namespace_name(nspid);
 	if (sel->emit == VS_EMIT_FINAL && sel->window == VS_WINDOW_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -83,7 +89,7 @@ vs_create(VsCreate *create)
 		replace_output(create, old);
 	else
 		create_output(create);
-	if (sel->primary_key != NIL)
+	if (sel->primary_key != NIL && !skipped)
 		add_primary_key(create);
 }
 
@@ -174,10 +180,9 @@ owner_of(Oid relid)
 
 /* The output that is to be replaced, or InvalidOid. */
 static Oid
-find_replaced(VsCreate *create)
+find_replaced(VsCreate *create, Oid nspid)
 {
 	VsStatement *stmt = create->sel->stmt;
-	Oid			nspid = RangeVarGetCreationNamespace(create->name);
 	Oid			relid = get_relname_relid(create->name->relname, nspid);
 
 	if (!OidIsValid(relid))
@@ -210,7 +215,6 @@ replace_output(VsCreate *create, Oid old)
 	RenameStmt *rename = makeNode(RenameStmt);
 	Oid			output;
 
-	create->name->schemaname = get_namespace_name(nspid);
 	create->name->relname = ChooseRelationName(name, NULL, "new", nspid, false);
 	create_output(create);
 	output = get_relname_relid(create->name->relname, nspid);
@@ -397,9 +401,8 @@ check_primary_key(VsCreate *create, Oid output)
 	VsRunAs		before;
 	ListCell   *lc;
 
-	/* IF NOT EXISTS found something else there */
 	if (!vs_registry_read(output, &entry))
-		return;
+		elog(ERROR, "relation %u is not the output of a continuous query", output);
 	vs_run_as_begin(&before, entry.owner);
 	plan = vs_plan_make(&entry, CurrentMemoryContext);
 	vs_run_as_end(&before);
