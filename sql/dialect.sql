@@ -264,6 +264,11 @@ SELECT * FROM velostream.execute('CREATE OR REPLACE TABLE swapped AS SELECT id F
 ROLLBACK;
 SELECT count(*), (SELECT kind FROM velostream.queries WHERE query = 'swapped'::regclass) FROM swapped;
 SELECT * FROM velostream.execute('CREATE OR REPLACE TABLE t_keyed AS SELECT id FROM t_keyed');
+-- a table that nobody else may read stays one, whatever holds for new tables by now
+ALTER DEFAULT PRIVILEGES IN SCHEMA dialect GRANT SELECT ON TABLES TO dialect_reader;
+SELECT command FROM velostream.execute('CREATE OR REPLACE TABLE t_keyed AS SELECT id PRIMARY KEY, price FROM trades WHERE qty > 5');
+SELECT has_table_privilege('dialect_reader', 't_keyed', 'SELECT');
+ALTER DEFAULT PRIVILEGES IN SCHEMA dialect REVOKE SELECT ON TABLES FROM dialect_reader;
 SELECT velostream.wait(timeout => '60s');
 SELECT q, differences(q) FROM unnest('{t_tumble, t_hop, t_cumulate, t_day, t_keyed, t_key, t_chain, t_chain2}'::regclass[]) q;
 -- PRIMARY KEY is for the table that is made, not for one that is there, nor for a temporary one of its name

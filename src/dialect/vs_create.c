@@ -305,26 +305,27 @@ copy_privileges(Oid from, Oid to)
 	HeapTuple	target = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(to));
 	Oid			owner;
 	Datum		acl;
+	Datum		default_acl;
 	bool		isnull;
+	bool		default_isnull;
 
 	if (!HeapTupleIsValid(source) || !HeapTupleIsValid(target))
 		elog(ERROR, "cache lookup failed for relation %u or %u", from, to);
 	owner = ((Form_pg_class) GETSTRUCT(target))->relowner;
 	acl = SysCacheGetAttr(RELOID, source, Anum_pg_class_relacl, &isnull);
-	if (!isnull)
+	default_acl = SysCacheGetAttr(RELOID, target, Anum_pg_class_relacl, &default_isnull);
+	if (!isnull || !default_isnull)
 	{
 		Datum		values[Natts_pg_class] = {0};
 		bool		nulls[Natts_pg_class] = {false};
 		bool		replaces[Natts_pg_class] = {false};
 		Oid		   *before = NULL;
-		Oid		   *after;
-		int			nbefore = 0;
-		int			nafter = aclmembers(DatumGetAclP(acl), &after);
-		Datum		default_acl = SysCacheGetAttr(RELOID, target, Anum_pg_class_relacl, &isnull);
+		Oid		   *after = NULL;
+		int			nbefore = default_isnull ? 0 : aclmembers(DatumGetAclP(default_acl), &before);
+		int			nafter = isnull ? 0 : aclmembers(DatumGetAclP(acl), &after);
 
-		if (!isnull)
-			nbefore = aclmembers(DatumGetAclP(default_acl), &before);
 		values[Anum_pg_class_relacl - 1] = acl;
+		nulls[Anum_pg_class_relacl - 1] = isnull;
 		replaces[Anum_pg_class_relacl - 1] = true;
 		target = heap_modify_tuple(target, RelationGetDescr(rel), values, nulls, replaces);
 		CatalogTupleUpdate(rel, &target->t_self, target);
