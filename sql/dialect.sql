@@ -269,6 +269,10 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA dialect GRANT SELECT ON TABLES TO dialect_rea
 SELECT command FROM velostream.execute('CREATE OR REPLACE TABLE t_keyed AS SELECT id PRIMARY KEY, price FROM trades WHERE qty > 5');
 SELECT has_table_privilege('dialect_reader', 't_keyed', 'SELECT');
 ALTER DEFAULT PRIVILEGES IN SCHEMA dialect REVOKE SELECT ON TABLES FROM dialect_reader;
+-- policies would be lost, and whoever may read the table would see all of it
+ALTER TABLE t_keyed ENABLE ROW LEVEL SECURITY;
+SELECT command FROM velostream.execute('CREATE OR REPLACE TABLE t_keyed AS SELECT id PRIMARY KEY, price FROM trades WHERE qty > 5');
+ALTER TABLE t_keyed DISABLE ROW LEVEL SECURITY;
 SELECT velostream.wait(timeout => '60s');
 SELECT q, differences(q) FROM unnest('{t_tumble, t_hop, t_cumulate, t_day, t_keyed, t_key, t_chain, t_chain2}'::regclass[]) q;
 -- PRIMARY KEY is for the table that is made, not for one that is there, nor for a temporary one of its name

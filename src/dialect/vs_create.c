@@ -46,7 +46,6 @@
 #include "vs_guc.h"
 
 static void create_output(VsCreate *create);
-static Oid	owner_of(Oid relid);
 static Oid	find_replaced(VsCreate *create, Oid nspid);
 static void replace_output(VsCreate *create, Oid old);
 static void fill_output(Oid output);
@@ -165,43 +164,45 @@ vs_output_options(VsSelect *sel, bool stream)
  * ----------
  */
 
-static Oid
-owner_of(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			result;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", relid);
-	result = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return result;
-}
-
 /* The output that is to be replaced, or InvalidOid. */
 static Oid
 find_replaced(VsCreate *create, Oid nspid)
 {
 	VsStatement *stmt = create->sel->stmt;
-	Oid			relid = get_relname_relid(create->name->relname, nspid);
+	const char *name = create->name->relname;
+	Oid			relid = get_relname_relid(name, nspid);
+	HeapTuple	tuple;
+	Form_pg_class form;
 
 	if (!OidIsValid(relid))
 		return InvalidOid;
 	if (!pg_class_ownercheck(relid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, create->name->relname);
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
 	if (!vs_registry_is_output(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not the output of a continuous query", create->name->relname),
+				 errmsg("\"%s\" is not the output of a continuous query", name),
 				 errhint("Choose another name, or drop it first."),
 				 vs_position(stmt, create->name->location)));
-	if (owner_of(relid) != GetUserId())
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (form->relowner != GetUserId())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("table \"%s\" belongs to another role", create->name->relname),
+				 errmsg("table \"%s\" belongs to another role", name),
 				 errdetail("The new one would belong to you."),
-				 errhint("Use SET ROLE %s first.", quote_identifier(GetUserNameFromId(owner_of(relid), false))),
+				 errhint("Use SET ROLE %s first.", quote_identifier(GetUserNameFromId(form->relowner, false))),
 				 vs_position(stmt, create->name->location)));
+	if (form->relrowsecurity)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" has row-level security", name),
+				 errdetail("Of the new one, all who may read it would see all rows."),
+				 errhint("Drop it first, and create it again, with its policies."),
+				 vs_position(stmt, create->name->location)));
+	ReleaseSysCache(tuple);
 	return relid;
 }
 
