@@ -290,6 +290,17 @@ DROP TABLE made, dialect.made;
 -- SHOW
 -- ----------
 SELECT * FROM velostream.execute('SHOW FUNCTIONS LIKE ''tumble%''; SHOW TABLES LIKE ''t\_chain%''; SHOW STREAMS');
+-- operators of others are not called, even if no other is as near
+CREATE FUNCTION evil(regclass, regclass) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE 'called as %', current_user; END$$;
+CREATE FUNCTION evil(oid, regclass) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE 'called as %', current_user; END$$;
+CREATE FUNCTION evil(oid, regnamespace) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE 'called as %', current_user; END$$;
+CREATE OPERATOR = (LEFTARG = regclass, RIGHTARG = regclass, FUNCTION = evil);
+CREATE OPERATOR = (LEFTARG = oid, RIGHTARG = regclass, FUNCTION = evil);
+CREATE OPERATOR = (LEFTARG = oid, RIGHTARG = regnamespace, FUNCTION = evil);
+SELECT result FROM velostream.execute($$
+SHOW TABLES LIKE 't_chain'; SHOW JOBS LIKE 't_chain'; SHOW STATUS t_keyed LIKE 'kind'; SHOW PROPERTIES t_keyed LIKE 'kind'; DESCRIBE t_keyed; SHOW FUNCTIONS LIKE 'listagg'
+$$);
+SELECT lowered('SELECT qty FROM trades');
 SET client_min_messages = warning;
 DROP SCHEMA dialect CASCADE;
 DROP ROLE dialect_reader;

@@ -18,35 +18,43 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+/*
+ * Operators are PostgreSQL's own, whatever the search_path of the caller, who
+ * may be a superuser.
+ */
+#define EQUALS	" OPERATOR(pg_catalog.=) "
+#define LIKE	" OPERATOR(pg_catalog.~~) "
+
 /* $1: pattern or NULL */
-#define SHOW_OUTPUTS(condition) \
+#define SHOW_OUTPUTS(kind) \
 	"SELECT pg_catalog.format('%I.%I', schema, name), state FROM velostream.queries " \
-	"WHERE " condition " AND ($1 IS NULL OR name LIKE $1) ORDER BY schema, name"
+	"WHERE kind" EQUALS kind " AND ($1 IS NULL OR name" LIKE "$1) ORDER BY schema, name"
 #define SHOW_JOBS \
 	"SELECT pg_catalog.format('%I.%I', schema, name), kind, state FROM velostream.queries " \
-	"WHERE ($1 IS NULL OR name LIKE $1) ORDER BY schema, name"
+	"WHERE ($1 IS NULL OR name" LIKE "$1) ORDER BY schema, name"
 
 /* $1: pattern or NULL, $2: names */
 #define SHOW_FUNCTIONS \
 	"SELECT pg_catalog.format('%s(%s)', proname, pg_catalog.pg_get_function_identity_arguments(oid)) " \
-	"FROM pg_catalog.pg_proc WHERE pronamespace = 'velostream'::pg_catalog.regnamespace " \
-	"AND proname = ANY ($2) AND ($1 IS NULL OR proname LIKE $1) ORDER BY 1"
+	"FROM pg_catalog.pg_proc WHERE pronamespace" EQUALS "'velostream'::pg_catalog.regnamespace " \
+	"AND proname" EQUALS "ANY ($2) AND ($1 IS NULL OR proname" LIKE "$1) ORDER BY 1"
 
 /* $1: output, $2: keys of its row, $3: pattern or NULL */
 #define SHOW_ROW(view) \
-	"SELECT k || ': ' || v FROM velostream." view " q, " \
+	"SELECT pg_catalog.format('%s: %s', k, v) FROM velostream." view " q, " \
 	"pg_catalog.unnest($2) WITH ORDINALITY AS w(k, n), " \
-	"LATERAL (SELECT pg_catalog.to_jsonb(q) ->> k) AS x(v) " \
-	"WHERE query = $1 AND v IS NOT NULL AND ($3 IS NULL OR k LIKE $3) ORDER BY n"
+	"LATERAL (SELECT pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(q), k)) AS x(v) " \
+	"WHERE query" EQUALS "$1 AND v IS NOT NULL AND ($3 IS NULL OR k" LIKE "$3) ORDER BY n"
 
 /* $1: relation */
 #define DESCRIBE_COLUMNS \
 	"SELECT attname, pg_catalog.format_type(atttypid, atttypmod), " \
-	"CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = attrelid " \
-	"AND i.indisprimary AND attnum = ANY (i.indkey)) THEN 'primary key' END " \
-	"FROM pg_catalog.pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+	"CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid" EQUALS "attrelid " \
+	"AND i.indisprimary AND attnum" EQUALS "ANY (i.indkey)) THEN 'primary key' END " \
+	"FROM pg_catalog.pg_attribute WHERE attrelid" EQUALS "$1 AND attnum OPERATOR(pg_catalog.>) 0 " \
+	"AND NOT attisdropped ORDER BY attnum"
 #define DESCRIBE_QUERY \
-	"SELECT definition FROM velostream.queries WHERE query = $1"
+	"SELECT definition FROM velostream.queries WHERE query" EQUALS "$1"
 #define EXPLAIN_QUERY \
 	"SELECT velostream.explain($1)"
 
@@ -96,9 +104,9 @@ vs_show(VsStatement *stmt)
 						read_pattern(stmt));
 	}
 	if (vs_accept(stmt, "streams"))
-		sql = SHOW_OUTPUTS("kind = 'stream'");
+		sql = SHOW_OUTPUTS("'stream'");
 	else if (vs_accept(stmt, "tables"))
-		sql = SHOW_OUTPUTS("kind = 'table'");
+		sql = SHOW_OUTPUTS("'table'");
 	else if (vs_accept(stmt, "jobs"))
 		sql = SHOW_JOBS;
 	else if (vs_accept(stmt, "functions"))
