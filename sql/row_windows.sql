@@ -254,6 +254,14 @@ CREATE TABLE o WITH (velostream.continuous, velostream.source_mode = append) AS 
 CREATE TABLE o WITH (velostream.continuous, velostream.source_mode = append) AS SELECT DISTINCT lag(x) OVER (PARTITION BY velostream.buffer(2), k) FROM src;
 CREATE TABLE o WITH (velostream.continuous, velostream.source_mode = append) AS
 SELECT sum(x) OVER (PARTITION BY velostream.buffer(2), k ROWS BETWEEN (random() * 3)::int PRECEDING AND CURRENT ROW) FROM src;
+-- a day may have 23 hours, or 25
+CREATE TABLE o WITH (velostream.continuous, velostream.source_mode = append) AS
+SELECT sum(x) OVER (PARTITION BY velostream.buffer(2), k ORDER BY ts AT TIME ZONE 'UTC' RANGE '1 day' PRECEDING) FROM src;
+CREATE TABLE o WITH (velostream.continuous, velostream.source_mode = append) AS
+SELECT sum(x) OVER (PARTITION BY velostream.buffer(2), k ORDER BY ts AT TIME ZONE 'UTC' RANGE BETWEEN CURRENT ROW AND '1 mon' FOLLOWING) FROM src;
+CREATE TABLE o WITH (velostream.continuous, velostream.source_mode = append) AS
+SELECT sum(x) OVER (PARTITION BY velostream.buffer(2), k ORDER BY ts AT TIME ZONE 'UTC' RANGE '24 hours' PRECEDING) FROM src;
+DROP TABLE o;
 CREATE TABLE o WITH (velostream.continuous, velostream.source_mode = append, velostream.emit = final) AS SELECT id, lag(x) OVER (PARTITION BY velostream.buffer(3), k) FROM src;
 CREATE VIEW over_buffer AS SELECT id, lag(x) OVER (PARTITION BY velostream.buffer(3), k) FROM src;
 CREATE TABLE o WITH (velostream.continuous, velostream.source_mode = append) AS SELECT * FROM over_buffer;

@@ -31,6 +31,7 @@
 #include "access/stratnum.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_opfamily.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "functions/vs_window_funcs.h"
 #include "nodes/makefuncs.h"
@@ -63,6 +64,7 @@ static bool find_buffer_call(Node *node, Node **found);
 static void check_same_partition(ParseState *pstate, Query *query, List *functions);
 static void check_buffer(ParseState *pstate, FuncExpr *call);
 static void check_frames(ParseState *pstate, Query *query, List *functions);
+static bool is_stable(Oid function, Node *offset);
 static Const *constant_argument(FuncExpr *call, int arg);
 static WindowClause *clause_of(Query *query, WindowFunc *function);
 static void describe_keys(VsPlan *plan, Query *query, WindowClause *clause);
@@ -283,7 +285,31 @@ check_frames(ParseState *pstate, Query *query, List *functions)
 			vs_window_refuse(pstate, function->location,
 							 "the frame of a window function must have constant bounds",
 							 "Write its offsets as constants.");
+		if (is_stable(clause->startInRangeFunc, clause->startOffset) ||
+			is_stable(clause->endInRangeFunc, clause->endOffset))
+			vs_window_refuse(pstate, function->location,
+							 "the frame of a window function must not depend on the time zone",
+							 "Write hours instead of days, or ORDER BY ts AT TIME ZONE with a constant zone.");
 	}
+}
+
+/*
+ * Does the distance of rows, as RANGE has it, depend on settings?  That of times
+ * with a time zone does, but not in hours.
+ */
+static bool
+is_stable(Oid function, Node *offset)
+{
+	Interval   *interval;
+
+	if (!OidIsValid(function) || func_volatile(function) == PROVOLATILE_IMMUTABLE)
+		return false;
+	offset = eval_const_expressions(NULL, copyObject(offset));
+	if (!IsA(offset, Const) || ((Const *) offset)->constisnull ||
+		((Const *) offset)->consttype != INTERVALOID)
+		return true;
+	interval = DatumGetIntervalP(((Const *) offset)->constvalue);
+	return interval->month != 0 || interval->day != 0;
 }
 
 /* ----------
