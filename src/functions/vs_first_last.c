@@ -29,7 +29,8 @@ typedef struct Pick
 {
 	bool		last;
 	bool		isnull;			/* its value is */
-	Oid			collation;
+	Oid			collation;		/* of one that was read: not known, and not
+								 * needed */
 	TypeCacheEntry *valuetype;
 	TypeCacheEntry *timetype;	/* NULL: rows count in the order in which they
 								 * come */
@@ -38,11 +39,14 @@ typedef struct Pick
 	Datum		time;
 } Pick;
 
-/* What a stored Pick starts with; time and value follow, as datumSerialize writes them. */
+/*
+ * What a stored Pick starts with; time and value follow, as datumSerialize
+ * writes them.  It may outlive the OID of its collation (pg_upgrade), which the
+ * aggregate knows.
+ */
 typedef struct StoredPick
 {
 	int32		last;
-	Oid			collation;
 	Oid			valuetype;
 	Oid			timetype;
 } StoredPick;
@@ -187,7 +191,7 @@ velostream_pick_combine(PG_FUNCTION_ARGS)
 	if (pick == NULL)
 	{
 		pick = pick_begin(context, other->last, other->valuetype->type_id, other->timetype->type_id,
-						  other->collation);
+						  PG_GET_COLLATION());
 		pick_take(context, pick, other->time, other->value, other->isnull);
 	}
 	else if (other != NULL && is_better(pick, other->time, other->value, other->isnull))
@@ -207,7 +211,6 @@ velostream_pick_serialize(PG_FUNCTION_ARGS)
 
 	(void) vs_aggregate_context(fcinfo);
 	stored.last = pick->last;
-	stored.collation = pick->collation;
 	stored.valuetype = pick->valuetype->type_id;
 	stored.timetype = pick->timetype->type_id;
 	size = VARHDRSZ + sizeof(stored) +
@@ -241,7 +244,7 @@ velostream_pick_deserialize(PG_FUNCTION_ARGS)
 	memcpy(&stored, data, sizeof(stored));
 	data += sizeof(stored);
 	pick = pick_begin(CurrentMemoryContext, stored.last != 0, stored.valuetype, stored.timetype,
-					  stored.collation);
+					  InvalidOid);
 	pick->time = datumRestore(&data, &isnull);
 	pick->value = datumRestore(&data, &pick->isnull);
 	PG_RETURN_POINTER(pick);

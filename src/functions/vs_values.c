@@ -55,7 +55,8 @@ typedef struct VsBag
 	MemoryContext context;		/* it, "items" and "arena" are there */
 	BagKind		kind;
 	TypeCacheEntry *type;
-	Oid			collation;
+	Oid			collation;		/* of one that was read: not known, and not
+								 * needed */
 	int64		nulls;			/* NULLs among the values, where they count */
 	Size		count;
 	Size		sorted;			/* so many of the first items are the run */
@@ -67,12 +68,15 @@ typedef struct VsBag
 	text	   *separator;		/* of group_concat, else NULL */
 } VsBag;
 
-/* What a stored bag starts with; the separator, the values or the arena follow. */
+/*
+ * What a stored bag starts with; the separator, the values or the arena follow.
+ * It may outlive the OID of its collation (pg_upgrade), which the aggregate
+ * knows.
+ */
 typedef struct StoredBag
 {
 	int32		kind;
 	Oid			type;
-	Oid			collation;
 	int32		separator;		/* its size, 0 if there is none */
 	int64		nulls;
 	int64		count;
@@ -499,7 +503,7 @@ velostream_values_combine(PG_FUNCTION_ARGS)
 	}
 	other = (VsBag *) PG_GETARG_POINTER(1);
 	if (bag == NULL)
-		bag = bag_begin(context, other->kind, other->type->type_id, other->collation);
+		bag = bag_begin(context, other->kind, other->type->type_id, PG_GET_COLLATION());
 	if (bag->kind != other->kind || bag->type != other->type)
 		report_stored();
 	bag_append(bag, other);
@@ -518,7 +522,6 @@ velostream_values_serialize(PG_FUNCTION_ARGS)
 	bag_merge(bag);
 	stored.kind = bag->kind;
 	stored.type = bag->type->type_id;
-	stored.collation = bag->collation;
 	stored.separator = bag->separator == NULL ? 0 : VARSIZE(bag->separator);
 	stored.nulls = bag->nulls;
 	stored.count = bag->count;
@@ -575,7 +578,7 @@ velostream_values_deserialize(PG_FUNCTION_ARGS)
 		stored.separator > length || stored.nulls < 0 || stored.count < 0 || stored.used < 0)
 		report_stored();
 
-	bag = bag_begin(CurrentMemoryContext, (BagKind) stored.kind, stored.type, stored.collation);
+	bag = bag_begin(CurrentMemoryContext, (BagKind) stored.kind, stored.type, InvalidOid);
 	if (stored.separator > 0)
 	{
 		bag->separator = palloc(stored.separator);

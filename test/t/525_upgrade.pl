@@ -44,6 +44,11 @@ CREATE TABLE final WITH (velostream.continuous, velostream.source_mode = append,
 	SELECT velostream.tumble(id, '100 ms') AS w, count(*) FROM log GROUP BY 1;
 CREATE TABLE previous WITH (velostream.continuous, velostream.source_mode = append) AS
 	SELECT g, count(*) OVER (PARTITION BY velostream.buffer(3), g) AS n FROM log;
+-- collations get other OIDs
+CREATE COLLATION german (provider = icu, locale = 'de');
+CREATE TABLE texts WITH (velostream.continuous, velostream.source_mode = append) AS
+	SELECT g, velostream.collect(v::text COLLATE german) AS all_of_them, velostream.first(id::text COLLATE german, v) AS first,
+		velostream.count_distinct(v::text COLLATE german) FROM log GROUP BY g;
 END
 
 sub right
@@ -65,6 +70,11 @@ END
 WITH closed AS (SELECT velostream.tumble(id, '100 ms') AS w, count(*) FROM ledger GROUP BY 1 HAVING max(id) / 100 * 100 + 600 <= (SELECT max(id) FROM ledger))
 SELECT (SELECT count(*) > 1 FROM final),
 	(SELECT count(*) FROM ((TABLE final EXCEPT ALL TABLE closed) UNION ALL (TABLE closed EXCEPT ALL TABLE final)) d)
+END
+	is($node->safe_psql('postgres', <<'END'), 0, '... and states with a collation');
+WITH plain AS (SELECT g, velostream.collect(v::text COLLATE german), velostream.first(id::text COLLATE german, v),
+	velostream.count_distinct(v::text COLLATE german) FROM ledger GROUP BY g)
+SELECT count(*) FROM ((TABLE texts EXCEPT ALL TABLE plain) UNION ALL (TABLE plain EXCEPT ALL TABLE texts)) d
 END
 	return is($node->safe_psql('postgres', <<'END'), 0, '... and rows of buffers');
 WITH numbered AS (SELECT g, least(row_number() OVER (PARTITION BY g), 3) FROM ledger)
@@ -111,8 +121,8 @@ $new->safe_psql('postgres', q{SELECT velostream.resume('paused')});
 right($new, 'upgraded');
 is($new->safe_psql('postgres', $options), $settings =~ s/paused (.*?) paused/paused $1 running/r,
 	'the queries are the same');
-is(join(' ', map { rebuilds($new, 'postgres', $_) } @append, 'hers_log', 'paused', 'hops', 'final', 'previous'),
-	'0 0 0 0 0 0 0 0 0 0', 'append goes on');
+is(join(' ', map { rebuilds($new, 'postgres', $_) } @append, 'hers_log', 'paused', 'hops', 'final', 'previous', 'texts'),
+	'0 0 0 0 0 0 0 0 0 0 0', 'append goes on');
 is(join(' ', map { rebuilds($new, 'postgres', $_) } @changes, 'hers'),
 	'1 1 1 1 1 1 1', 'changes: rebuilt');
 cmp_ok(value($new, 'postgres', q{sum(batches) FROM velostream.stat_queries WHERE name LIKE 'log%'}), '>', $batches,
