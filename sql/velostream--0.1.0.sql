@@ -189,7 +189,7 @@ RETURNS bigint
 AS 'MODULE_PATHNAME', 'velostream_replay'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION velostream.replay(regclass) IS
-'run one batch of a continuous query now, in this transaction, in which rows that failed before (dead letters) are tried again; returns how many of them count now';
+'run one batch of a continuous query now, in this transaction, in which dead letters are tried again: rows that failed, and late ones where their closed windows can be corrected; returns how many of them count now';
 
 CREATE FUNCTION velostream.query(query text, batch_rows integer DEFAULT 1)
 RETURNS SETOF record

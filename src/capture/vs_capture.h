@@ -121,8 +121,9 @@ extern bool vs_delta_is_dead(VsDelta *delta, Oid relid, ItemPointer tid, Transac
  * s1 has seen them, too: dead letters that are tried again.  All of them are
  * told before the first execution, then vs_delta_add_revived.
  */
-extern bool vs_delta_revive(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin);	/* false: s2 does not
-																								 * see it */
+extern bool vs_delta_sees(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin);	/* does s2 see this
+																							 * version? */
+extern void vs_delta_revive(VsDelta *delta, Oid relid, ItemPointer tid);
 extern void vs_delta_add_revived(VsDelta *delta);
 extern bool vs_delta_is_revived(VsDelta *delta, Oid relid, ItemPointer tid);
 

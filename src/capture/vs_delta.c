@@ -444,14 +444,10 @@ vs_delta_is_dead(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
 	return hash_search(delta->dead, &version, HASH_FIND, NULL) != NULL;
 }
 
-/*
- * S2 protects what it sees, so from now on the TID alone says which version
- * it is.
- */
+/* Is this version there, and does S2 see it? */
 bool
-vs_delta_revive(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
+vs_delta_sees(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
 {
-	DeadVersion version;
 	Relation	rel;
 	HeapTupleData tuple = {0};
 	Buffer		buffer;
@@ -469,14 +465,19 @@ vs_delta_revive(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
 		ReleaseBuffer(buffer);
 	}
 	table_close(rel, NoLock);
-	if (!there)
-		return false;
+	return there;
+}
+
+/* S2 protects what it sees, so the TID alone says which version it is. */
+void
+vs_delta_revive(VsDelta *delta, Oid relid, ItemPointer tid)
+{
+	DeadVersion version;
 
 	set_dead_version(&version, relid, tid, InvalidTransactionId);
 	if (delta->revived == NULL)
 		delta->revived = make_versions(delta, "velostream revived rows");
 	(void) hash_search(delta->revived, &version, HASH_ENTER, NULL);
-	return true;
 }
 
 bool

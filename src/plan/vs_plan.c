@@ -897,14 +897,13 @@ describe_group_tuple(VsPlan *plan)
 {
 	int			natts = plan->nkeys + plan->naggs;
 	Aggref	   *count = vs_make_count();
-	bool		in_output;
+	bool		shown = plan->query->havingQual == NULL && natts > 0 && !plan->panes;
 	bool		sparse = false;
+	bool		in_output;
 
 	plan->groupdesc = CreateTemplateTupleDesc(natts);
 	plan->group_output_attno = palloc0(sizeof(AttrNumber) * Max(natts, 1));
 	plan->shown_count = -1;
-	in_output = !plan->changelog &&
-		plan->query->havingQual == NULL && natts > 0 && !plan->panes && !plan->final;
 
 	for (int i = 0; i < plan->nkeys; i++)
 	{
@@ -938,8 +937,10 @@ describe_group_tuple(VsPlan *plan)
 			sparse = true;
 		}
 		else
-			in_output = false;
+			shown = false;
 	}
+	in_output = shown && !plan->changelog && !plan->final;
+	plan->state_in_row = shown && !sparse;
 	plan->state_in_output = in_output && !sparse;
 	plan->state_sparse = in_output && sparse && plan->nkeys > 0 && plan->shown_count >= 0;
 }

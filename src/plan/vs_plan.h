@@ -188,11 +188,12 @@ typedef struct VsPlan
 	 * with the number 0 the partition's last activity.
 	 */
 	TupleDesc	groupdesc;
-	bool		state_in_output;	/* all of it can be read back from the
-									 * output; no state table */
+	bool		state_in_row;	/* a row of the output shows all of its group */
+	bool		state_in_output;	/* ... and there is one for each: no state
+									 * table */
 	bool		state_sparse;	/* most of it can: the state table has rows
 								 * for the other groups only */
-	AttrNumber *group_output_attno; /* in both cases: output column of each
+	AttrNumber *group_output_attno; /* in these cases: output column of each
 									 * group column */
 
 	/*

@@ -616,15 +616,16 @@ vs_execute_window(VsBatch *batch, uint64 first, uint64 last)
 }
 
 /*
- * Can the delta be processed in parts?  Not where groups are computed again
+ * Can the delta be processed in parts?  Not where groups may be computed again
  * from the source as it is after all of it; nor where rows are known by a key,
  * of which the new version may come in an earlier part than the old one.
  */
 bool
 vs_divisible(VsBatch *batch)
 {
-	return !batch->change ||
-		!(batch->plan->recompute || batch->plan->strategy == VS_STRATEGY_ROWS);
+	return !batch->corrects &&
+		(!batch->change ||
+		 !(batch->plan->recompute || batch->plan->strategy == VS_STRATEGY_ROWS));
 }
 
 /* Read the rows [first, last) of the delta through its plan, for the errors only. */

@@ -33,11 +33,12 @@ extern void vs_rows_merge(VsRun *run, TupleTableSlot *slot);
 extern void vs_rows_finish(VsRun *run);
 
 /* vs_clock.c */
+#define VS_LATE_SQLSTATE	"VS001" /* of the dead letters of late rows */
 extern void vs_clock_start(VsBatch *batch); /* before the first execution */
 extern void vs_clock_attach(VsBatch *batch);	/* admit() works for this
 												 * batch; NULL: for none */
-extern bool vs_clock_turned_away(VsBatch *batch, const char *sqlstate); /* perhaps, with that
-																		 * error? */
+extern bool vs_clock_has_no_time(const char *sqlstate, const char *message);	/* is that a row without
+																				 * an event time? */
 extern TimestampTz vs_clock_watermark(VsBatch *batch);	/* after the rows seen
 														 * so far */
 extern void vs_clock_step(VsBatch *batch);	/* the watermark moves on, windows
@@ -63,6 +64,9 @@ extern void vs_execute_isolating(VsBatch *batch);
 extern void vs_replay_begin(VsBatch *batch);	/* the delta is open, nothing
 												 * was read yet */
 extern void vs_replay_end(VsBatch *batch);
+
+/* vs_correct.c */
+extern const char *vs_correct_why_not(VsBatch *batch, int64 letters);
 
 /* vs_batch.c */
 extern VsRun *vs_run_begin(VsBatch *batch);

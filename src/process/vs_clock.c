@@ -34,7 +34,11 @@
 #include "vs_compat.h"
 
 /* SQLSTATE of late rows, in a class of ours. */
-#define ERRCODE_LATE_ROW	MAKE_SQLSTATE('V', 'S', '0', '0', '1')
+#define ERRCODE_LATE_ROW	MAKE_SQLSTATE('V', 'S', '0', '0', '1')	/* VS_LATE_SQLSTATE */
+
+/* What is said of rows without an event time. */
+#define NULL_TIME	"the event time is null"
+#define NO_TIME		"the event time is infinite or out of range"
 
 #define ORIGIN	((UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 
@@ -240,13 +244,12 @@ velostream_admit(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 	{
-		turn_away(batch, ERRCODE_NULL_VALUE_NOT_ALLOWED, "the event time is null");
+		turn_away(batch, ERRCODE_NULL_VALUE_NOT_ALLOWED, NULL_TIME);
 		PG_RETURN_BOOL(false);
 	}
 	if (!vs_event_time(window->type, PG_GETARG_DATUM(0), &time))
 	{
-		turn_away(batch, ERRCODE_DATETIME_FIELD_OVERFLOW,
-				  "the event time is infinite or out of range");
+		turn_away(batch, ERRCODE_DATETIME_FIELD_OVERFLOW, NO_TIME);
 		PG_RETURN_BOOL(false);
 	}
 
@@ -257,7 +260,7 @@ velostream_admit(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(true);
 
 	end = vs_window_last_end(window, time);
-	if (vs_time_plus(end, clock->allowed) <= closed)
+	if (vs_time_plus(end, clock->allowed) <= closed && !batch->corrects)
 		PG_RETURN_BOOL(take_late_row(batch, time, end, closed));
 	if (window->kind != VS_WINDOW_TUMBLE && window->kind != VS_WINDOW_SESSION &&
 		vs_time_plus(first_end(window, time), clock->allowed) <= closed && !went(batch))
@@ -337,15 +340,14 @@ is_replayed(VsBatch *batch)
 }
 
 /*
- * Can a dead letter with that SQLSTATE be one that was turned away?  Such a row
- * was read and counted as read, and its event time will not change.
+ * Is a dead letter one of a row without an event time?  Such a row was counted
+ * as read, and its time will not change.
  */
 bool
-vs_clock_turned_away(VsBatch *batch, const char *sqlstate)
+vs_clock_has_no_time(const char *sqlstate, const char *message)
 {
-	return strcmp(sqlstate, "VS001") == 0 ||
-		(batch->plan->window.kind != VS_WINDOW_NONE &&
-		 (strcmp(sqlstate, "22004") == 0 || strcmp(sqlstate, "22008") == 0));
+	return (strcmp(sqlstate, "22004") == 0 && strcmp(message, NULL_TIME) == 0) ||
+		(strcmp(sqlstate, "22008") == 0 && strcmp(message, NO_TIME) == 0);
 }
 
 /* Keep the row that the delta scan delivered last as a dead letter. */

@@ -62,6 +62,17 @@ vs_window_is_past(VsRun *run, const Datum *keys)
 		vs_time_plus(run->batch->clock.seen, -plan->window.size);
 }
 
+/* Did the window of a group with these keys take no more rows before this step? */
+bool
+vs_window_is_over(VsRun *run, const Datum *keys)
+{
+	VsPlan	   *plan = run->plan;
+	const VsClock *clock = &run->batch->clock;
+
+	return clock->closed != VS_NO_TIME &&
+		vs_time_plus(window_end(plan, keys[plan->window.key]), clock->allowed) <= clock->closed;
+}
+
 /*
  * EMIT FINAL: a group has changed whose window was open.  If it closes with
  * this step, emit its row.  True if nothing of the group need be kept.

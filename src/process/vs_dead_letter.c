@@ -16,7 +16,8 @@
  * Replay: such a row was never counted, so that it counts once if a batch takes
  * it for new.  The letters whose row version S2 sees are dropped, and their
  * rows delivered with what else there is to do; what fails again becomes a
- * letter again.
+ * letter again.  So are late rows, where the windows they missed can be
+ * corrected (vs_correct.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -46,7 +47,11 @@ static void hold_changes(HeldChanges *held, VsBatchOptions *options);
 static void hold_change(char op, TupleTableSlot *slot, void *arg);
 static void release_changes(HeldChanges *held, const VsBatchOptions *options);
 static bool try_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin,
-					  const char *sqlstate);
+					  const char *sqlstate, const char *message);
+static void drop_gone(VsBatch *batch, Oid source, ItemPointer tid, TransactionId xmin, bool late,
+					  bool timeless);
+static bool count_late(void *arg, Oid source, ItemPointer tid, TransactionId xmin,
+					   const char *sqlstate, const char *message);
 static void count_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin);
 static void bury(VsBatch *batch, ErrorData *error);
 
@@ -286,33 +291,83 @@ release_changes(HeldChanges *held, const VsBatchOptions *options)
 	ExecDropSingleTupleTableSlot(slot);
 }
 
-/* VsDeadLetterChoice: is this letter to be dropped, and perhaps its row to be delivered? */
+/*
+ * VsDeadLetterChoice: is this letter to be dropped, and perhaps its row to be
+ * delivered?
+ *
+ * A row that failed was never counted, nor read as far as the statistics tell.
+ * One that was turned away by the clock was read; if it is delivered once more,
+ * it is not to be counted as read once more.
+ */
 static bool
-try_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin, const char *sqlstate)
+try_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin, const char *sqlstate,
+		  const char *message)
 {
 	VsBatch    *batch = arg;
 	VsBatchResult *result = batch->replay;
+	bool		late = strcmp(sqlstate, VS_LATE_SQLSTATE) == 0;
+	bool		timeless = vs_clock_has_no_time(sqlstate, message);
 
 	if (tid == NULL)
 		result->restored++;
-	else if (vs_clock_turned_away(batch, sqlstate))
-		result->timeless++;
-	else if (vs_delta_revive(batch->delta, source, tid, xmin))
+	else if (!vs_delta_sees(batch->delta, source, tid, xmin))
 	{
+		if (batch->plan->entry.mode == VS_SOURCE_CHANGES)
+		{
+			drop_gone(batch, source, tid, xmin, late, timeless);
+			return true;
+		}
+		result->lost++;
+	}
+	else if (timeless)
+		result->timeless++;
+	else if (late && !batch->corrects)
+		result->late++;
+	else
+	{
+		vs_delta_revive(batch->delta, source, tid);
+		if (late)
+		{
+			batch->row.late--;
+			batch->row.rows_in--;
+		}
 		result->replayed++;
 		return true;
 	}
-	else if (batch->plan->entry.mode == VS_SOURCE_APPEND)
-		result->lost++;
-	else
+	return false;
+}
+
+/*
+ * A letter whose row was deleted, or has a newer version; perhaps since S1: then
+ * that version would be taken away.  With on_error = dead_letter versions of
+ * letters never are; else those that the clock turned away are, as they were
+ * read.
+ */
+static void
+drop_gone(VsBatch *batch, Oid source, ItemPointer tid, TransactionId xmin, bool late,
+		  bool timeless)
+{
+	if (batch->plan->entry.on_error == VS_ON_ERROR_DEAD_LETTER)
 	{
-		/*
-		 * Deleted, or there is a newer version.  Perhaps since S1: then it
-		 * would be taken away, and was never counted.
-		 */
 		vs_delta_bury(batch->delta, source, tid, xmin);
-		return true;
+		if (late || timeless)
+			batch->row.rows_in--;
+		if (late)
+			batch->row.late--;
 	}
+	else if (late && batch->corrects)
+		batch->row.late--;		/* it went since S1, which is not ignored */
+}
+
+/* VsDeadLetterChoice: count the late rows, drop none. */
+static bool
+count_late(void *arg, Oid source, ItemPointer tid, TransactionId xmin, const char *sqlstate,
+		   const char *message)
+{
+	int64	   *letters = arg;
+
+	if (tid != NULL && strcmp(sqlstate, VS_LATE_SQLSTATE) == 0)
+		(*letters)++;
 	return false;
 }
 
@@ -320,8 +375,16 @@ try_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin, const char
 void
 vs_replay_begin(VsBatch *batch)
 {
+	int64		letters = 0;
+
 	if (batch->fresh)
 		return;
+	if (batch->plan->timed)
+	{
+		(void) vs_dead_letter_take(batch->outputid, count_late, &letters);
+		batch->replay->late_because = vs_correct_why_not(batch, letters);
+		batch->corrects = batch->replay->late_because == NULL;
+	}
 	batch->row.dead -= vs_dead_letter_take(batch->outputid, try_again, batch);
 	vs_delta_add_revived(batch->delta);
 }

@@ -34,7 +34,6 @@ static bool load_from_tables(VsRun *run, VsMergeGroup *group, const Datum *keys,
 static Datum inline_value(Datum value, int16 typlen);
 static bool find_in_output(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls);
 static bool has_output_row(VsRun *run, const Datum *keys);
-static void read_output_row(VsRun *run, VsMergeGroup *group);
 static Datum delta_value(VsRun *run, int i, int column, int64 rows, const Datum *values,
 						 const bool *nulls, bool *null);
 static void combine_inserts(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls);
@@ -48,6 +47,7 @@ static void write_output_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *
 static void tell_change(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *row_nulls);
 static bool in_output(VsRun *run, VsMergeGroup *group);
 static void write_state_row(VsRun *run, VsMergeGroup *group);
+static void uncache(VsRun *run, const Datum *keys, const bool *nulls);
 static void put_aside(VsRun *run, VsMergeGroup *group);
 static void recompute(VsRun *run, VsTouched *touched);
 static void replace_group(VsRun *run, TupleTableSlot *slot);
@@ -88,6 +88,8 @@ vs_groups_begin(VsRun *run)
 	run->keyslot = MakeSingleTupleTableSlot(run->keydesc, &TTSOpsMinimalTuple);
 	if (plan->panes)
 		vs_panes_begin(run);
+	if (run->batch->corrects)
+		vs_correct_begin(run);
 }
 
 /* Merge one partial group: a row of the delta plan. */
@@ -98,7 +100,14 @@ vs_groups_merge(VsRun *run, TupleTableSlot *slot)
 	bool		complete = true;
 
 	slot_getallattrs(slot);
+	if (run->corrections && vs_correct_later(run, slot))
+		return;
 	group = load_group(run, slot);
+	if (group->correction && run->plan->entry.mode == VS_SOURCE_CHANGES)
+	{
+		put_aside(run, group);
+		return;
+	}
 
 	if (!run->batch->change)
 		combine_inserts(run, group, slot->tts_values + run->plan->nkeys,
@@ -122,9 +131,13 @@ vs_groups_finish(VsRun *run)
 {
 	ListCell   *lc;
 
+	if (run->corrections)
+		vs_correct_merge(run);
 	foreach(lc, run->touched)
 		recompute(run, lfirst(lc));
 	run->touched = NIL;
+	if (run->corrections)
+		vs_correct_finish(run);
 	if (run->plan->panes)
 		vs_panes_finish(run);
 	vs_top_finish(run);
@@ -162,12 +175,14 @@ load_group(VsRun *run, TupleTableSlot *slot)
 	if (plan->nkeys > 0)
 		group->hash = DatumGetUInt64(keys[slot->tts_tupleDescriptor->natts - 1]);
 
-	if (!run->batch->fresh)
+	if (run->corrections && vs_correct_load(run, group, keys, nulls))
+		uncache(run, keys, nulls);
+	else if (!run->batch->fresh)
 		group->found = load_from_cache(run, group, keys, nulls) ||
 			load_from_tables(run, group, keys, nulls);
 	/* it was kept before its window closed and its row was written */
 	if (group->found && plan->final && !ItemPointerIsValid(&group->output_tid) &&
-		has_output_row(run, keys))
+		!group->correction && has_output_row(run, keys))
 		(void) find_in_output(run, group, keys, nulls);
 	/* in a rebuild its row may be there still */
 	if (!group->found && run->batch->kept && !run->plan->panes &&
@@ -255,7 +270,7 @@ load_from_tables(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool 
 	/* a rebuild has not come to it: it is from before */
 	if (run->batch->kept && vs_emit_is_void(run->batch, &group->output_tid))
 		return false;
-	read_output_row(run, group);
+	vs_group_read_output(run, group, run->output->oldslot);
 	return true;
 }
 
@@ -304,11 +319,10 @@ vs_group_read_state(VsRun *run, Datum *values, bool *nulls)
  * Make a group of its row in the output: it has none in the state table, see
  * in_output.
  */
-static void
-read_output_row(VsRun *run, VsMergeGroup *group)
+void
+vs_group_read_output(VsRun *run, VsMergeGroup *group, TupleTableSlot *slot)
 {
 	VsPlan	   *plan = run->plan;
-	TupleTableSlot *slot = run->output->oldslot;
 
 	for (int i = 0; i < plan->groupdesc->natts; i++)
 	{
@@ -484,6 +498,11 @@ write_group(VsRun *run, VsMergeGroup *group)
 {
 	VsGroup		cached;
 
+	if (group->correction)
+	{
+		vs_correct_write(run, group);
+		return;
+	}
 	if (run->plan->panes)
 		vs_panes_touch(run, group);
 	else if (!run->plan->final)

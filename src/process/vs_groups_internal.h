@@ -24,6 +24,8 @@ typedef struct VsMergeGroup
 	Datum	   *old_values;		/* transition values before, for streams and
 								 * panes */
 	bool	   *old_nulls;
+	struct VsCorrection *correction;	/* its window is over, see
+										 * vs_correct.c; or NULL */
 } VsMergeGroup;
 
 /* vs_groups.c */
@@ -31,6 +33,7 @@ extern bool vs_group_output_row(VsRun *run, const Datum *values, const bool *nul
 								Datum **row, bool **row_nulls);
 extern void vs_group_read_state(VsRun *run, Datum *values, bool *nulls);
 extern void vs_group_forget(VsRun *run);
+extern void vs_group_read_output(VsRun *run, VsMergeGroup *group, TupleTableSlot *slot);
 
 /* vs_panes.c */
 extern void vs_panes_begin(VsRun *run);
@@ -41,6 +44,15 @@ extern void vs_panes_close(VsRun *run, TimestampTz from, TimestampTz to);
 
 /* vs_close.c */
 extern bool vs_window_is_past(VsRun *run, const Datum *keys);
+extern bool vs_window_is_over(VsRun *run, const Datum *keys);
 extern bool vs_close_group(VsRun *run, VsMergeGroup *group);
+
+/* vs_correct.c: replay() corrects windows that are over */
+extern void vs_correct_begin(VsRun *run);
+extern bool vs_correct_later(VsRun *run, TupleTableSlot *slot);
+extern void vs_correct_merge(VsRun *run);	/* the delta is through */
+extern bool vs_correct_load(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls);
+extern void vs_correct_write(VsRun *run, VsMergeGroup *group);
+extern void vs_correct_finish(VsRun *run);
 
 #endif							/* VS_GROUPS_INTERNAL_H */

@@ -40,7 +40,9 @@ typedef struct VsBatchResult
 	/* options->replay: what became of the dead letters */
 	int64		replayed;		/* rows that count now */
 	int64		restored;		/* kept: they came from a dump */
-	int64		timeless;		/* kept: late, or without an event time */
+	int64		late;			/* kept: late, and why: */
+	const char *late_because;
+	int64		timeless;		/* kept: without an event time */
 	int64		lost;			/* kept: the row version is not there any more
 								 * (append) */
 } VsBatchResult;

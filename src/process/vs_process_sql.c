@@ -124,16 +124,18 @@ velostream_replay(PG_FUNCTION_ARGS)
 	require_running(entry.output, &entry);
 	require_writable("velostream.replay()");
 	run_now(&entry, &options, &result);
-	kept = result.restored + result.timeless + result.lost;
+	kept = result.restored + result.late + result.timeless + result.lost;
 	if (kept > 0)
 		ereport(NOTICE,
 				(errmsg_plural("%lld dead letter of continuous query \"%s\" was not tried again",
 							   "%lld dead letters of continuous query \"%s\" were not tried again",
 							   (unsigned long) kept, (long long) kept, get_rel_name(entry.output)),
-				 errdetail("Late or without an event time: %lld; updated or deleted since: %lld; from a dump: %lld.",
-						   (long long) result.timeless, (long long) result.lost,
-						   (long long) result.restored),
-				 errhint("velostream.rebuild() counts all rows again that the sources have.")));
+				 errdetail("Late: %lld; without an event time: %lld; updated or deleted since: %lld; from a dump: %lld.%s%s",
+						   (long long) result.late, (long long) result.timeless,
+						   (long long) result.lost, (long long) result.restored,
+						   result.late > 0 ? " " : "",
+						   result.late > 0 ? _(result.late_because) : ""),
+				 errhint("velostream.rebuild() counts all rows again that the sources have, and only these.")));
 	PG_RETURN_INT64(result.replayed);
 }
 

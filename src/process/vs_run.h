@@ -72,6 +72,7 @@ typedef struct VsBatch
 	uint64		recomputed;
 	uint64		dead;
 	VsBatchResult *replay;		/* dead letters are tried again; or NULL */
+	bool		corrects;		/* ... and no row is late: see vs_correct.c */
 	VsClock		clock;
 	TimestampTz old_watermark;	/* before this batch */
 	bool		at_once;		/* the execution that runs is its whole step */
@@ -125,6 +126,8 @@ typedef struct VsRun
 	TupleDesc	keydesc;
 	TupleTableSlot *keyslot;
 	struct VsPanes *panes;		/* touched by this run, or NULL */
+	struct VsCorrections *corrections;	/* or NULL: windows that are over
+										 * remain as they are */
 
 	struct VsRowBuffers *buffers;	/* row windows */
 	struct VsTopRows *top;		/* changes of the result, before ORDER BY and
