@@ -127,10 +127,26 @@ CREATE TABLE t_chain2 AS SELECT t._window_start AS first, _window_start, sum(n) 
 CREATE TABLE t_events AS SELECT id, symbol, ts AS _EVENT_TIME FROM trades;
 CREATE TABLE t_over_events AS SELECT _window_start, count(*) AS n FROM t_events WINDOW TUMBLING(30m) EMIT CHANGES;
 CREATE STREAM s_rows AS SELECT id FROM trades;
+-- the end of a window that is not a column
+CREATE TABLE t_hours AS SELECT symbol, _window_start AS since, count(*) AS n FROM trades GROUP BY symbol WINDOW TUMBLING(ts, 1h) EMIT CHANGES;
+CREATE TABLE t_over_hours AS SELECT _window_start, sum(n) AS n FROM t_hours WINDOW TUMBLING(1d) EMIT CHANGES;
+CREATE TABLE t_slid AS SELECT symbol, _window_start AS since, count(*) AS n FROM trades GROUP BY symbol WINDOW SLIDING(local, 10m, 3m) EMIT CHANGES;
+CREATE TABLE t_over_slid AS SELECT _window_start, symbol, sum(n) AS n FROM t_slid WINDOW TUMBLING(1h) GROUP BY symbol EMIT CHANGES;
+CREATE TABLE t_grown AS SELECT _window_end AS until, count(*) AS n FROM trades WINDOW CUMULATE(day, 1d, 7d) EMIT CHANGES;
+CREATE TABLE t_over_grown AS SELECT _window_start, max(n) AS n FROM t_grown WINDOW TUMBLING(7d) EMIT CHANGES;
+CREATE TABLE t_bursts AS SELECT symbol, _window_end AS _EVENT_TIME, _window_start, count(*) AS n FROM trades GROUP BY symbol WINDOW SESSION(ts, 40s) EMIT CHANGES;
+CREATE TABLE t_over_bursts AS SELECT _window_start, sum(n) AS n FROM t_bursts WINDOW TUMBLING(1h) EMIT CHANGES;
+CREATE STREAM s_hours AS SELECT symbol, _window_start AS since, count(*) AS n FROM trades GROUP BY symbol WINDOW TUMBLING(ms, 1h);
+CREATE TABLE t_over_s_hours AS SELECT _window_start, sum(n) AS n FROM s_hours WINDOW TUMBLING(1d) EMIT CHANGES;
+CREATE TABLE t_last AS SELECT symbol, last(symbol) AS l, first(n) AS f FROM t_tumble GROUP BY symbol;
 CREATE TABLE t_over_stream AS SELECT _window_end > '2024-01-01' AS recent, _window_start, count(*) AS n FROM s_rows WINDOW TUMBLING(36500d) GROUP BY 1 EMIT CHANGES;
 $$);
 SELECT velostream.wait(timeout => '60s');
 SELECT q, differences(q) FROM unnest('{t_chain, t_chain2, t_events, t_over_events}'::regclass[]) q;
+SELECT q, differences(q) FROM unnest('{t_hours, t_over_hours, t_over_slid, t_over_grown, t_over_bursts, t_over_s_hours, t_last}'::regclass[]) q;
+SELECT output, regexp_replace(substring(pg_get_viewdef(view) FROM '(?:tumble|first)\([^;]*\) AS [_f]'), '\m\w+\.', '', 'g') AS by FROM velostream.query
+WHERE output IN ('t_over_hours'::regclass, 't_over_slid'::regclass, 't_over_grown'::regclass, 't_over_bursts'::regclass, 't_over_s_hours'::regclass, 't_last'::regclass)
+ORDER BY output::text;
 SELECT recent, n = (SELECT count(*) FROM s_rows) AS all_rows FROM t_over_stream;
 SELECT pg_get_viewdef(view) ~ 'tumble\((t_tumble\.)?_window_end, ' AS chain FROM velostream.query WHERE output = 't_chain'::regclass;
 
@@ -138,6 +154,7 @@ SELECT pg_get_viewdef(view) ~ 'tumble\((t_tumble\.)?_window_end, ' AS chain FROM
 -- ROWS WINDOW
 -- ----------
 SELECT lowered('SELECT symbol, avg(price) OVER (ROWS WINDOW BUFFER 100 ROWS PARTITION BY symbol ORDER BY ts) AS a, first_value(price) OVER (ROWS WINDOW /* all */ BUFFER 100 ROWS PARTITION BY symbol ORDER BY id ROWS BETWEEN 3 PRECEDING AND CURRENT ROW) AS f FROM trades');
+SELECT lowered('SELECT _window_start FROM trades WINDOW SLIDING(ts, 1.5h, 0.5h)');
 SELECT lowered('SELECT lag(price) OVER w AS l, l + 1 AS more FROM trades WINDOW w AS (rows window buffer 7 rows)');
 SELECT lowered('SELECT count(*) OVER (ROWS WINDOW BUFFER 10 ROWS EXPIRE AFTER 5m INACTIVITY PARTITION BY symbol) FROM trades');
 SELECT lowered('SELECT count(*) OVER (ROWS WINDOW BUFFER 10 ROWS PARTITION BY symbol ORDER BY id EXPIRE AFTER INTERVAL ''5'' MINUTE INACTIVITY) FROM trades WITH (''event.time.field'' = ''ms'')');
@@ -180,6 +197,16 @@ SELECT count(*) FROM ((TABLE t_by_hand EXCEPT ALL TABLE moving) UNION ALL (TABLE
 SELECT count(*) FROM ((TABLE once EXCEPT ALL TABLE moving) UNION ALL (TABLE moving EXCEPT ALL TABLE once)) d;
 SELECT count(*) FROM once;
 DROP VIEW moving;
+-- functions of ours as well
+SELECT lowered('SELECT median(price) OVER (ROWS WINDOW BUFFER 3 ROWS PARTITION BY symbol) AS m, first(price) OVER (ROWS WINDOW BUFFER 3 ROWS PARTITION BY symbol ORDER BY id) AS f, last(price) OVER (ROWS WINDOW BUFFER 3 ROWS PARTITION BY symbol) AS l FROM trades');
+SELECT lowered('SELECT first(price) OVER (ROWS WINDOW BUFFER 3 ROWS PARTITION BY symbol) AS f, last_value(price) OVER (ROWS WINDOW BUFFER 3 ROWS PARTITION BY symbol) AS l FROM trades WITH (''event.time.field'' = ''ms'')');
+SELECT * FROM velostream.execute('CREATE TABLE t_ours AS SELECT i, median(price) OVER w AS m, first(price) OVER w AS f, delta(price) OVER w AS d FROM market WINDOW w AS (ROWS WINDOW BUFFER 3 ROWS PARTITION BY symbol ORDER BY at)');
+SELECT velostream.wait('t_ours', '60s');
+CREATE TEMP VIEW ours AS SELECT i, (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY x) FROM unnest(xs) x)::numeric AS m, xs[1] AS f,
+	(SELECT max(x) - min(x) FROM unnest(xs) x) AS d
+FROM (SELECT i, array_agg(price) OVER (PARTITION BY symbol ORDER BY at ROWS 2 PRECEDING) FROM market) x(i, xs);
+SELECT count(*) FROM ((TABLE t_ours EXCEPT ALL TABLE ours) UNION ALL (TABLE ours EXCEPT ALL TABLE t_ours)) d;
+DROP VIEW ours;
 DROP TABLE market CASCADE;
 
 -- ----------

@@ -63,6 +63,25 @@ SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades, other');
 SELECT velostream.execute('CREATE TABLE t AS SELECT first(price, 1, 2) FROM trades');
 SELECT velostream.execute('CREATE TABLE t AS SELECT sum(price) OVER w FROM trades WINDOW w AS (PARTITION BY symbol)');
 
+SELECT velostream.execute('CREATE TABLE t AS SELECT first(price) FROM trades');
+SELECT velostream.execute('CREATE TABLE t AS SELECT symbol, last_value(price) AS l FROM trades GROUP BY symbol');
+SELECT velostream.execute('CREATE TABLE t AS SELECT velostream.first(price) FROM trades');
+
+-- ----------
+-- options without effect
+-- ----------
+SELECT velostream.execute('CREATE TABLE t AS SELECT symbol, count(*) FROM trades GROUP BY symbol WITH (''watermark.max_out_of_orderness'' = ''5s'')');
+SELECT velostream.execute('CREATE TABLE t AS SELECT symbol, count(*) FROM trades GROUP BY symbol WITH (''watermark.strategy'' = ''ascending'')');
+SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades WITH (''late.data.strategy'' = ''dead_letter'')');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 5m) EMIT CHANGES WITH (''late.data.strategy'' = ''drop'')');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 5m) EMIT CHANGES WITH (''watermark.max_future_skew'' = ''1h'')');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 5m) WITH (''window.retention'' = ''1h'')');
+SET client_min_messages = notice;
+SELECT command FROM velostream.execute('EXPLAIN SELECT symbol, count(*) FROM trades GROUP BY symbol WITH (''event.time.field'' = ''ts'')') LIMIT 1;
+SELECT command FROM velostream.execute('EXPLAIN SELECT symbol, count(*) FROM trades GROUP BY symbol WINDOW TUMBLING(ts, 5m) WITH (''event.time.field'' = ''day'')') LIMIT 1;
+SELECT command FROM velostream.execute('EXPLAIN SELECT symbol, last(price) FROM trades GROUP BY symbol WITH (''event.time.field'' = ''ts'')') LIMIT 1;
+SET client_min_messages = warning;
+
 -- ----------
 -- windows
 -- ----------
@@ -78,6 +97,11 @@ SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW 
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 5y)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 0)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, -5)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, -5s)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, ''-5s'')');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 1 month)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, ''1 month'')');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW SESSION(ts, 30 seconds)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, INTERVAL ''1'' MONTH)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, INTERVAL ''soon'')');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, true)');

@@ -37,6 +37,9 @@ CREATE TABLE guarded_parent (g int, count bigint) PARTITION BY LIST (g);
 ALTER TABLE guarded_parent ATTACH PARTITION guarded FOR VALUES IN (1);
 ALTER TABLE guarded_parent ATTACH PARTITION guarded DEFAULT;
 CREATE TABLE guarded_child () INHERITS (guarded);
+-- the extension's schema is not for outputs, whoever asks
+CREATE TABLE velostream.guarded_out WITH (velostream.continuous) AS SELECT count(*) FROM guarded;
+ALTER TABLE guarded SET SCHEMA velostream;
 CREATE SCHEMA guarded_schema CREATE TABLE guarded_child () INHERITS (public.guarded);
 CREATE TABLE guarded_other (g int, count bigint);
 ALTER TABLE guarded_other INHERIT guarded;

@@ -501,6 +501,11 @@ CREATE TABLE o WITH (velostream.continuous, velostream.window_retention = '1s') 
 CREATE TABLE o WITH (velostream.continuous, velostream.idle_timeout = '1s') AS SELECT id FROM e;
 CREATE TABLE o WITH (velostream.continuous, velostream.max_future_skew = '1s') AS SELECT id FROM e;
 CREATE TABLE o WITH (velostream.continuous, velostream.late_data = drop) AS SELECT k, count(*) FROM e GROUP BY 1;
+CREATE TABLE o WITH (velostream.continuous, velostream.late_data = dead_letter) AS SELECT k, count(*) FROM e GROUP BY 1;
+-- no effect where no window closes
+CREATE TABLE o WITH (velostream.continuous, velostream.late_data = drop) AS SELECT velostream.tumble(ts, '1s') AS w, count(*) FROM e GROUP BY 1;
+CREATE TABLE o WITH (velostream.continuous, velostream.emit = changes, velostream.max_future_skew = '1s') AS SELECT velostream.tumble(ts, '1s') AS w, count(*) FROM e GROUP BY 1;
+CREATE TABLE o WITH (velostream.continuous, velostream.emit = final, velostream.window_retention = '1s') AS SELECT velostream.tumble(ts, '1s') AS w, count(*) FROM e GROUP BY 1;
 CREATE TABLE o WITH (velostream.continuous, velostream.emit = finally) AS SELECT velostream.tumble(ts, '1s') AS w, count(*) FROM e GROUP BY 1;
 CREATE TABLE o WITH (velostream.continuous, velostream.emit = final, velostream.late_data = dead) AS SELECT velostream.tumble(ts, '1s') AS w, count(*) FROM e GROUP BY 1;
 CREATE TABLE o WITH (velostream.continuous, velostream.emit = final, velostream.max_out_of_orderness = '1 month') AS SELECT velostream.tumble(ts, '1s') AS w, count(*) FROM e GROUP BY 1;

@@ -56,6 +56,17 @@ typedef enum VsLateData
 	VS_LATE_NEXT = 'n'			/* counted in a window that is open */
 } VsLateData;
 
+typedef enum VsTimeOption
+{
+	VS_OPTION_EMIT,
+	VS_OPTION_LATE_DATA,
+	VS_OPTION_DELAY,
+	VS_OPTION_IDLE_TIMEOUT,
+	VS_OPTION_MAX_FUTURE_SKEW,
+	VS_OPTION_RETENTION,
+	VS_TIME_OPTIONS				/* how many they are */
+} VsTimeOption;
+
 /*
  * How a query treats event time.  Durations are in microseconds, -1: not
  * given.
@@ -70,6 +81,8 @@ typedef struct VsTimeOptions
 	int64		max_future_skew;
 	int64		retention;		/* a window stays changeable for so long after
 								 * the watermark passed its end */
+	int			said[VS_TIME_OPTIONS];	/* 1 + where in the text of the
+										 * command; 0: not there */
 } VsTimeOptions;
 
 typedef enum VsStatus

@@ -25,6 +25,8 @@
 #include "utils/formatting.h"
 #include "utils/timestamp.h"
 
+#define DURATION_HINT	"Write 5m, 500ms, 1.5h, 1d, a number of seconds, or INTERVAL '5 minutes'."
+
 /* An argument of WINDOW: tokens from first up to end. */
 typedef struct Argument
 {
@@ -66,11 +68,13 @@ static void read_buffer(VsSelect *sel, int at);
 static int	read_expire(VsSelect *sel, VsBuffer *buffer, int at);
 static List *read_arguments(VsStatement *stmt, int *at);
 static void set_arguments(VsSelect *sel, const WindowName *window, List *arguments, int location);
+static bool is_number(VsToken *token);
 static bool is_duration(VsStatement *stmt, Argument *argument);
 static Node *read_expression(VsStatement *stmt, Argument *argument);
 static Node *read_duration(VsStatement *stmt, Argument *argument, const char *what, int64 *length);
 static Node *read_number(VsStatement *stmt, const char *number, int location);
 static int64 check_duration(VsStatement *stmt, Node *duration, const char *what, int location);
+static void duration_error(void *arg);
 
 /* See vs_dialect_internal.h. */
 VsSelect *
@@ -267,7 +271,7 @@ read_property(VsSelect *sel, int at)
 	property->value_location = value->location;
 	if (value->value != NULL)
 		property->value = value->value;
-	else if (value->code == VS_TOKEN_ICONST || value->code == VS_TOKEN_FCONST)
+	else if (is_number(value))
 		property->value = pnstrdup(stmt->text +value->location,
 								   strspn(stmt->text +value->location,
 										  "0123456789.abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"));
@@ -463,6 +467,12 @@ set_arguments(VsSelect *sel, const WindowName *window, List *arguments, int loca
 	}
 }
 
+static bool
+is_number(VsToken *token)
+{
+	return token->code == VS_TOKEN_ICONST || token->code == VS_TOKEN_FCONST;
+}
+
 /* Does it look like a duration: a number, a string, INTERVAL ...? */
 static bool
 is_duration(VsStatement *stmt, Argument *argument)
@@ -470,8 +480,7 @@ is_duration(VsStatement *stmt, Argument *argument)
 	VsToken    *token = &stmt->tokens[argument->first];
 
 	if (argument->end == argument->first + 1)
-		return token->code == VS_TOKEN_ICONST || token->code == VS_TOKEN_FCONST ||
-			token->code == VS_TOKEN_SCONST;
+		return is_number(token) || token->code == VS_TOKEN_SCONST;
 	return strcmp(token->word, "interval") == 0 &&
 		(token[1].code == VS_TOKEN_SCONST || token[1].code == '(');
 }
@@ -507,7 +516,7 @@ read_duration(VsStatement *stmt, Argument *argument, const char *what, int64 *le
 
 	if (argument->end == argument->first + 1)
 	{
-		if (token->code == VS_TOKEN_ICONST || token->code == VS_TOKEN_FCONST)
+		if (is_number(token))
 			result = read_number(stmt, stmt->text +token->location, token->location);
 		else if (token->code == VS_TOKEN_SCONST &&
 				 strlen(token->value) == strspn(token->value, "0123456789") + strspn(token->value + strspn(token->value, "0123456789"), "smhdw") &&
@@ -515,6 +524,20 @@ read_duration(VsStatement *stmt, Argument *argument, const char *what, int64 *le
 				 isdigit((unsigned char) token->value[0]))
 			result = read_number(stmt, token->value, token->location);
 	}
+	else if (token->code == '-' && argument->end > argument->first + 1 && is_number(token + 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s of a window must be greater than zero", what),
+				 errhint(DURATION_HINT),
+				 vs_position(stmt, token->location)));
+	else if (is_number(token) && token[1].value != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("invalid duration: \"%s\"",
+						pnstrdup(stmt->text +token->location,
+								 token[1].location + strlen(token[1].value) - token->location)),
+				 errhint(DURATION_HINT),
+				 vs_position(stmt, token->location)));
 	if (result == NULL)
 		result = read_expression(stmt, argument);
 	*length = check_duration(stmt, result, what, token->location);
@@ -559,24 +582,44 @@ check_duration(VsStatement *stmt, Node *duration, const char *what, int location
 {
 	ParseState *pstate = make_parsestate(NULL);
 	ParseCallbackState callback;
+	ErrorContextCallback hint = {error_context_stack, duration_error, NULL};
 	Node	   *expr;
 	int64		length;
 
 	pstate->p_sourcetext = stmt->text;
+	error_context_stack = &hint;
 	expr = transformExpr(pstate, copyObject(duration), EXPR_KIND_OTHER);
 	expr = coerce_to_target_type(pstate, expr, exprType(expr), INTERVALOID, -1,
 								 COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, -1);
 	if (expr)
 		expr = eval_const_expressions(NULL, expr);
+	error_context_stack = hint.previous;
 	if (expr == NULL || !IsA(expr, Const) || ((Const *) expr)->constisnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("%s of a window must be a constant duration", what),
-				 errhint("Write 5m, 500ms, 1h, 1d, a number of seconds, or INTERVAL '5 minutes'."),
+				 errhint(DURATION_HINT),
 				 vs_position(stmt, location)));
 	setup_parser_errposition_callback(&callback, pstate, location);
 	length = vs_time_length(TIMESTAMPOID, DatumGetIntervalP(((Const *) expr)->constvalue), what);
 	cancel_parser_errposition_callback(&callback);
 	free_parsestate(pstate);
 	return length;
+}
+
+/* What PostgreSQL says of a duration that is none comes with what one is. */
+static void
+duration_error(void *arg)
+{
+	switch (geterrcode())
+	{
+		case ERRCODE_INVALID_DATETIME_FORMAT:
+		case ERRCODE_DATETIME_FIELD_OVERFLOW:
+		case ERRCODE_INTERVAL_FIELD_OVERFLOW:
+		case ERRCODE_UNDEFINED_COLUMN:
+			errhint(DURATION_HINT);
+			break;
+		default:
+			break;
+	}
 }

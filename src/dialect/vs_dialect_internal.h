@@ -84,6 +84,8 @@ typedef struct VsSelect
 	VsWindowKind window;
 	int			window_location;
 	Node	   *ts;				/* event time, raw; NULL: not said */
+	bool		ts_is_field;	/* it was said by 'event.time.field' */
+	bool		ts_used;		/* by FIRST, LAST or EXPIRE AFTER */
 	Node	   *size;			/* of windows, or gap of sessions: raw */
 	Node	   *step;			/* advance of HOP, step of CUMULATE: raw */
 	List	   *keys;			/* of sessions, raw */

@@ -110,7 +110,7 @@ is_word_char(char c)
 	return isalnum((unsigned char) c) || c == '_' || c == '$' || IS_HIGHBIT_SET(c);
 }
 
-/* A copy of the script with spaces for the letters of 5m, 500ms and the like. */
+/* A copy of the script with spaces for the letters of 5m, 1.5h and the like. */
 static char *
 hide_units(const char *script)
 {
@@ -125,6 +125,9 @@ hide_units(const char *script)
 
 		while (isdigit((unsigned char) script[digits]))
 			digits++;
+		if (digits > i && script[digits] == '.' && isdigit((unsigned char) script[digits + 1]))
+			for (digits++; isdigit((unsigned char) script[digits]);)
+				digits++;
 		if (!starts || digits == i)
 		{
 			before = script[i++];

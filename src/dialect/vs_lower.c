@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -26,9 +27,16 @@
 #include "parser/analyze.h"
 #include "parser/parse_expr.h"
 #include "parser/parse_node.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_relation.h"
+#include "plan/vs_plan.h"
+#include "registry/vs_registry.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
+#include "utils/formatting.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
 #include "utils/varlena.h"
 #include "velostream.h"
 
@@ -48,9 +56,12 @@ static void add_window(VsSelect *sel);
 static void show_window(VsSelect *sel);
 static bool is_bound(Node *node, const char *which);
 static void set_default_time(VsSelect *sel, int location, bool required);
+static Node *default_time(Oid relid, int location);
+static Node *end_of_window(Oid relid, int location);
 static void add_buffers(VsSelect *sel);
 static bool add_buffer(Node *node, void *context);
 static bool name_functions(Node *node, void *context);
+static void add_time(VsSelect *sel, FuncCall *call, const char *name);
 static bool is_hidden(const char *name, int nargs);
 static void set_hooks(ParseState *pstate, void *arg);
 static Node *before_column(ParseState *pstate, ColumnRef *ref);
@@ -99,6 +110,7 @@ vs_lower_select(VsSelect *sel)
 		foreach(lc, names)
 			fields = lappend(fields, makeString(lfirst(lc)));
 		sel->ts = (Node *) column(fields, location);
+		sel->ts_is_field = true;
 	}
 	if (sel->window != VS_WINDOW_NONE)
 	{
@@ -108,6 +120,10 @@ vs_lower_select(VsSelect *sel)
 	}
 	add_buffers(sel);
 	name_functions((Node *) sel->select, sel);
+	if (field && !(sel->ts_is_field && (sel->window != VS_WINDOW_NONE || sel->ts_used)))
+		ereport(NOTICE,
+				(errmsg("property \"%s\" has no effect in this query", "event.time.field"),
+				 errdetail("It is the event time of WINDOW, where this has none of its own, of FIRST and LAST, and of EXPIRE AFTER.")));
 }
 
 /* The window, and the keys of a session, among the group keys. */
@@ -168,23 +184,17 @@ is_bound(Node *node, const char *which)
 static void
 set_default_time(VsSelect *sel, int location, bool required)
 {
-	static const char *const names[] = {"_event_time", "_window_end", "_timestamp"};
 	List	   *from = sel->select->fromClause;
 
 	if (list_length(from) == 1 && IsA(linitial(from), RangeVar))
 	{
 		Oid			relid = RangeVarGetRelid(linitial_node(RangeVar, from), NoLock, true);
 
-		for (int i = 0; i < lengthof(names) && OidIsValid(relid); i++)
-		{
-			if (get_attnum(relid, names[i]) != InvalidAttrNumber)
-			{
-				sel->ts = (Node *) column(list_make1(makeString(pstrdup(names[i]))), location);
-				return;
-			}
-		}
 		if (!OidIsValid(relid))
 			return;				/* PostgreSQL will say that */
+		sel->ts = default_time(relid, location);
+		if (sel->ts != NULL)
+			return;
 	}
 	if (!required)
 		return;
@@ -193,6 +203,67 @@ set_default_time(VsSelect *sel, int location, bool required)
 			 errmsg("the window has no event time"),
 			 errhint("Name it as the first argument, as in WINDOW TUMBLING(ts, 5m), or by WITH ('event.time.field' = 'ts')."),
 			 vs_position(sel->stmt, location)));
+}
+
+/* The event time that a relation has by itself, raw, or NULL. */
+static Node *
+default_time(Oid relid, int location)
+{
+	static const char *const names[] = {"_event_time", "_window_end", "_timestamp"};
+	Node	   *result = NULL;
+
+	for (int i = 0; i < lengthof(names) && result == NULL; i++)
+	{
+		if (get_attnum(relid, names[i]) != InvalidAttrNumber)
+			result = (Node *) column(list_make1(makeString(pstrdup(names[i]))), location);
+		else if (strcmp(names[i], "_window_end") == 0)
+			result = end_of_window(relid, location);
+	}
+	return result;
+}
+
+/*
+ * The end of the window of a row, raw, if the relation is the output of a query
+ * with a window and shows enough for that; else NULL.
+ */
+static Node *
+end_of_window(Oid relid, int location)
+{
+	VsQueryEntry entry;
+	VsWindow	window;
+	Relation	view;
+	Query	   *query;
+	TargetEntry *key;
+	A_Const    *length;
+	TypeCast   *cast;
+	Node	   *bound;
+
+	if (!vs_registry_exists() || !vs_registry_read(relid, &entry))
+		return NULL;
+	view = relation_open(entry.view, AccessShareLock);
+	query = copyObject(get_view_query(view));
+	relation_close(view, NoLock);
+	vs_flatten_groups(query);
+	/* of sessions, the first time alone tells no end */
+	if (!vs_window_find(query, &window) || window.kind == VS_WINDOW_SESSION)
+		return NULL;
+	key = get_sortgroupclause_tle(list_nth(query->groupClause, window.key), query->targetList);
+	bound = (Node *) column(list_make1(makeString(get_attname(relid, key->resno, false))), location);
+	if (window.kind == VS_WINDOW_CUMULATE)
+		return bound;
+
+	length = makeNode(A_Const);
+	length->val.sval.type = T_String;
+	length->val.sval.sval = window.type == DATEOID ?
+		psprintf(INT64_FORMAT " days", window.size / USECS_PER_DAY) :
+		psprintf(INT64_FORMAT " microseconds", window.size);
+	length->location = location;
+	cast = makeNode(TypeCast);
+	cast->arg = (Node *) length;
+	cast->typeName = SystemTypeName("interval");
+	cast->location = location;
+	return (Node *) makeFuncCall(list_make2(makeString(VS_SCHEMA_NAME), makeString("window_end")),
+								 list_make2(bound, cast), COERCE_EXPLICIT_CALL, location);
 }
 
 /* Each ROWS WINDOW as velostream.buffer() at the head of PARTITION BY. */
@@ -246,7 +317,10 @@ add_buffer(Node *node, void *context)
 		if (buffer->expire != NULL)
 			args = lappend(args, buffer->expire);
 		if (buffer->expire != NULL && sel->ts != NULL)
+		{
 			args = lappend(args, marker(sel, "time"));
+			sel->ts_used = true;
+		}
 		window->partitionClause = lcons(makeFuncCall(list_make2(makeString(VS_SCHEMA_NAME), makeString("buffer")),
 													 args, COERCE_EXPLICIT_CALL, buffer->location),
 										window->partitionClause);
@@ -260,37 +334,62 @@ add_buffer(Node *node, void *context)
  * ----------
  */
 
-/* Find functions of ours without a prefix; FIRST and LAST go by the event time. */
+/*
+ * Find functions of ours without a prefix.  With OVER, FIRST_VALUE and
+ * LAST_VALUE are PostgreSQL's.
+ */
 static bool
 name_functions(Node *node, void *context)
 {
 	VsSelect   *sel = context;
 	FuncCall   *call = (FuncCall *) node;
-	const char *name;
 
 	if (node == NULL)
 		return false;
 	if (IsA(node, FuncCall) && list_length(call->funcname) == 1)
 	{
+		const char *name = strVal(linitial(call->funcname));
+		bool		value = strcmp(name, "first_value") == 0 || strcmp(name, "last_value") == 0;
 		int			i = 0;
 
-		name = strVal(linitial(call->funcname));
 		while (vs_dialect_functions[i] && strcmp(vs_dialect_functions[i], name) != 0)
 			i++;
-		if (vs_dialect_functions[i] && call->over == NULL &&
+		if (vs_dialect_functions[i] && !(value && call->over) &&
 			!is_hidden(name, list_length(call->args)))
 		{
-			if (strcmp(name, "first_value") == 0)
-				name = "first";
-			if (strcmp(name, "last_value") == 0)
-				name = "last";
+			if (value)
+				name = strcmp(name, "first_value") == 0 ? "first" : "last";
 			if ((strcmp(name, "first") == 0 || strcmp(name, "last") == 0) &&
-				list_length(call->args) == 1 && sel->ts != NULL)
-				call->args = lappend(call->args, marker(sel, "time"));
+				list_length(call->args) == 1)
+				add_time(sel, call, name);
 			call->funcname = list_make2(makeString(pstrdup(VS_SCHEMA_NAME)), makeString(pstrdup(name)));
 		}
 	}
 	return raw_expression_tree_walker(node, name_functions, context);
+}
+
+/*
+ * FIRST and LAST go by the event time.  Over a buffer without one they go by the
+ * order of its rows.
+ */
+static void
+add_time(VsSelect *sel, FuncCall *call, const char *name)
+{
+	if (sel->ts == NULL && call->agg_order == NIL)
+		set_default_time(sel, call->location, false);
+	if (sel->ts != NULL)
+	{
+		call->args = lappend(call->args, marker(sel, "time"));
+		sel->ts_used = true;
+	}
+	else if (call->over == NULL && call->agg_order == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("%s has no event time", asc_toupper(name, strlen(name))),
+				 errdetail("The rows of a table have no order."),
+				 errhint("Name it as the second argument, as in %s(x, ts), or by WITH ('event.time.field' = 'ts').",
+						 asc_toupper(name, strlen(name))),
+				 vs_position(sel->stmt, call->location)));
 }
 
 /* Does the search_path lead to another function that could be called so? */

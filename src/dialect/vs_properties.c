@@ -47,7 +47,7 @@ static const char *const foreign_parts[] = {
 
 static bool is_foreign(const char *name);
 static void refuse_property(VsSelect *sel, VsProperty *property);
-static void check_strategy(VsSelect *sel, VsProperty *property);
+static bool sets_bound(VsSelect *sel, VsProperty *property);
 
 /* The value of a property, or NULL; *location: of the value. */
 const char *
@@ -106,8 +106,11 @@ vs_property_options(VsSelect *sel)
 							 makeDefElemExtended(pstrdup(VS_OPTION_NAMESPACE), pstrdup(known[i].option),
 												 (Node *) makeString(pstrdup(property->value)),
 												 DEFELEM_UNSPEC, property->value_location));
-		else if (strcmp(known[i].name, "watermark.strategy") == 0)
-			check_strategy(sel, property);
+		else if (strcmp(known[i].name, "watermark.strategy") == 0 && sets_bound(sel, property))
+			result = lappend(result,
+							 makeDefElemExtended(pstrdup(VS_OPTION_NAMESPACE), pstrdup("max_out_of_orderness"),
+												 (Node *) makeString(pstrdup("0")),
+												 DEFELEM_UNSPEC, property->value_location));
 	}
 	return result;
 }
@@ -157,24 +160,29 @@ refuse_property(VsSelect *sel, VsProperty *property)
 			 vs_position(sel->stmt, property->location)));
 }
 
-/* A watermark that follows ascending times is one with a bound of zero. */
-static void
-check_strategy(VsSelect *sel, VsProperty *property)
+/*
+ * Check a strategy, of which each asks for a watermark.  One that follows
+ * ascending times is one with a bound of zero; so is one whose bound is not said.
+ */
+static bool
+sets_bound(VsSelect *sel, VsProperty *property)
 {
 	int			location;
+	bool		bounded = vs_property(sel, "watermark.max_out_of_orderness", &location) != NULL;
 
 	if (pg_strcasecmp(property->value, "bounded_out_of_orderness") == 0)
-		return;
+		return !bounded;
 	if (pg_strcasecmp(property->value, "ascending") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for property \"%s\": \"%s\"", property->name, property->value),
 				 errhint("Its values are \"bounded_out_of_orderness\" and \"ascending\"."),
 				 vs_position(sel->stmt, property->value_location)));
-	if (vs_property(sel, "watermark.max_out_of_orderness", &location))
+	if (bounded)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("ascending watermarks have no \"watermark.max_out_of_orderness\""),
 				 errhint("Remove it, or set \"watermark.strategy\" to \"bounded_out_of_orderness\"."),
 				 vs_position(sel->stmt, location)));
+	return true;
 }

@@ -112,7 +112,8 @@ interval_us(const Interval *interval, const char *what)
 	if (us <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s of a window must be greater than zero", what)));
+				 errmsg("%s of a window must be greater than zero", what),
+				 errhint("Give it as an interval such as '5 minutes'.")));
 	return us;
 }
 

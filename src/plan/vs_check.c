@@ -249,7 +249,7 @@ check_clauses(CheckState *check, Query *query)
 			   "Make each branch a continuous query of its own, and combine their outputs in a view.");
 	if (query->hasWindowFuncs && (check->view != NULL || !vs_row_window_is(query)))
 		refuse(check, location_of(query, is_window_function), "window functions",
-			   "Compute the window function in a view over the output, or over the last rows of each partition: PARTITION BY velostream.buffer(100), ...");
+			   "Compute the window function in a view over the output, or over the last rows of each partition: PARTITION BY velostream.buffer(100), ..., in the dialect OVER (ROWS WINDOW BUFFER 100 ROWS PARTITION BY ...).");
 	if (query->groupingSets != NIL)
 		refuse(check, exprLocation(linitial(query->groupingSets)),
 			   "grouping sets (GROUPING SETS, ROLLUP, CUBE, GROUP BY ())",
@@ -404,6 +404,17 @@ aggregate_is_volatile(Oid aggfnoid)
 	return result;
 }
 
+/* Is it velostream.first(x) or last(x), which has a form that can be kept? */
+static bool
+is_first_or_last(Oid aggregate)
+{
+	const char *name = get_func_name(aggregate);
+
+	return get_func_namespace(aggregate) == get_namespace_oid(VS_SCHEMA_NAME, true) &&
+		(strcmp(name, "first") == 0 || strcmp(name, "last") == 0 ||
+		 strcmp(name, "first_value") == 0 || strcmp(name, "last_value") == 0);
+}
+
 /* Every aggregate must be one that can be split into partial results. */
 static void
 check_aggregates(CheckState *check, Query *query)
@@ -435,7 +446,9 @@ check_aggregates(CheckState *check, Query *query)
 				 errmsg("continuous queries do not support aggregate %s: %s",
 						format_procedure(aggref->aggfnoid),
 						why_not ? _(why_not) : _("it cannot be split")),
-				 errhint("Use an aggregate that can run in parallel: one with a combine function, and with serialization functions if its state is internal."),
+				 errhint("%s", is_first_or_last(aggref->aggfnoid) ?
+						 "Give the event time as the second argument, as in velostream.first(x, ts)." :
+						 "Use an aggregate that can run in parallel: one with a combine function, and with serialization functions if its state is internal."),
 				 parser_errposition(check->pstate, aggref->location)));
 	}
 }

@@ -46,6 +46,9 @@ static VsWindowKind window_kind(Node *node);
 static bool read_window(FuncExpr *call, VsWindow *window);
 static bool read_length(FuncExpr *call, int arg, int64 *length);
 static int64 greatest_common_divisor(int64 a, int64 b);
+static int	said(const VsTimeOptions *options, VsTimeOption option);
+static void check_time_options(ParseState *pstate, Query *query, VsSourceMode mode,
+							   const VsTimeOptions *options);
 static bool find_stray(Node *node, WindowSearch *search);
 static Oid	window_function(const char *name, int nargs, Oid time, Oid length);
 
@@ -189,8 +192,6 @@ vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
 				const VsTimeOptions *options)
 {
 	WindowSearch search = {.query = query};
-	VsWindow	window;
-	bool		found;
 	ListCell   *lc;
 	ParseCallbackState pcbstate;
 
@@ -231,23 +232,50 @@ vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
 								  get_func_name(search.stray->funcid)),
 						 "Group by it, and by no other window.");
 
-	found = vs_window_find(query, &window);
+	check_time_options(pstate, query, mode, options);
+}
+
+/* Where an option stands, or -1. */
+static int
+said(const VsTimeOptions *options, VsTimeOption option)
+{
+	return options->said[option] - 1;
+}
+
+/* Refuse options about time that make no sense for a query, at their place. */
+static void
+check_time_options(ParseState *pstate, Query *query, VsSourceMode mode,
+				   const VsTimeOptions *options)
+{
+	VsWindow	window;
+	bool		found = vs_window_find(query, &window);
+	bool		closes = options->emit == VS_EMIT_FINAL || options->delay >= 0 ||
+	options->idle_timeout >= 0 || options->retention >= 0;
+
 	if (!found && options->emit == VS_EMIT_FINAL)
-		vs_window_refuse(pstate, -1, "EMIT FINAL needs a window",
+		vs_window_refuse(pstate, said(options, VS_OPTION_EMIT), "EMIT FINAL needs a window",
 						 "Without a window no result is ever final: use EMIT CHANGES, or group by velostream.tumble(), hop(), cumulate() or session() with constant lengths.");
-	if (!found && (options->delay >= 0 || options->idle_timeout >= 0 ||
-				   options->max_future_skew >= 0 || options->retention >= 0 ||
-				   options->late != VS_LATE_DEAD_LETTER))
-		vs_window_refuse(pstate, -1, "options about event time need a window",
-						 "Group by velostream.tumble(), hop(), cumulate() or session() with constant lengths, or remove max_out_of_orderness, late_data, idle_timeout, max_future_skew and window_retention.");
+	for (VsTimeOption i = VS_OPTION_LATE_DATA; i < VS_TIME_OPTIONS && !found; i++)
+		if (said(options, i) >= 0)
+			vs_window_refuse(pstate, said(options, i), "options about event time need a window",
+							 "Group by velostream.tumble(), hop(), cumulate() or session() with constant lengths, or remove max_out_of_orderness, late_data, idle_timeout, max_future_skew and window_retention.");
+	for (VsTimeOption i = VS_OPTION_LATE_DATA; i < VS_TIME_OPTIONS && !closes; i++)
+		if (said(options, i) >= 0)
+			vs_window_refuse(pstate, said(options, i),
+							 psprintf("%s has no effect where windows never close",
+									  i == VS_OPTION_LATE_DATA ? "late_data" : "max_future_skew"),
+							 "Windows close with emit = final, max_out_of_orderness, idle_timeout or window_retention: add one of them, or remove this option.");
 	if (options->emit == VS_EMIT_FINAL && options->retention >= 0 && options->late != VS_LATE_UPDATE)
-		vs_window_refuse(pstate, -1, "window_retention with EMIT FINAL needs late_data = update_previous",
+		vs_window_refuse(pstate, said(options, VS_OPTION_RETENTION),
+						 "window_retention with EMIT FINAL needs late_data = update_previous",
 						 "Otherwise a window takes no rows once it has closed: choose update_previous, or a longer max_out_of_orderness.");
 	if (options->late == VS_LATE_NEXT && mode != VS_SOURCE_APPEND)
-		vs_window_refuse(pstate, -1, "late_data = include_in_next_window needs source_mode = append",
+		vs_window_refuse(pstate, said(options, VS_OPTION_LATE_DATA),
+						 "late_data = include_in_next_window needs source_mode = append",
 						 "In the mode \"changes\" a late row that is deleted would have to be found in the window it was put into.");
 	if (options->late == VS_LATE_NEXT && window.kind == VS_WINDOW_SESSION)
-		vs_window_refuse(pstate, -1, "late_data = include_in_next_window is not for sessions",
+		vs_window_refuse(pstate, said(options, VS_OPTION_LATE_DATA),
+						 "late_data = include_in_next_window is not for sessions",
 						 "A session has no next one: use dead_letter, drop or update_previous.");
 }
 

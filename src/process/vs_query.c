@@ -151,7 +151,9 @@ tell_left_out(VsBatch *batch)
 		ereport(NOTICE,
 				(errmsg("rows without an event time: " UINT64_FORMAT ", late rows: " UINT64_FORMAT,
 						timeless, late),
-				 errdetail("They are in none of the windows.")));
+				 errdetail("They are in none of the windows."),
+				 late > 0 ?
+				 errhint("Allow for disorder with WITH ('watermark.max_out_of_orderness' = '1 minute'), or use EMIT CHANGES, with which windows do not close.") : 0));
 }
 
 /*

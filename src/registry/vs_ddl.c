@@ -317,6 +317,13 @@ target_namespace(ParseState *pstate, RangeVar *target)
 				 errdetail("It would be empty after a crash, while the query goes on where it was."),
 				 errhint("Remove TEMPORARY or UNLOGGED, and name a permanent schema."),
 				 parser_errposition(pstate, target->location)));
+	if (nspid == get_namespace_oid(VS_SCHEMA_NAME, true))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_SCHEMA_NAME),
+				 errmsg("the output of a continuous query cannot be in schema \"%s\"", VS_SCHEMA_NAME),
+				 errdetail("That schema belongs to the extension."),
+				 errhint("Name another schema."),
+				 parser_errposition(pstate, target->location)));
 	return nspid;
 }
 
@@ -657,6 +664,12 @@ check_other_command(Node *parsetree, const char *source)
 			break;
 		case T_AlterTableStmt:
 			check_alter_table((AlterTableStmt *) parsetree, source);
+			break;
+		case T_AlterObjectSchemaStmt:
+			if (strcmp(((AlterObjectSchemaStmt *) parsetree)->newschema, VS_SCHEMA_NAME) == 0 &&
+				OidIsValid(output = find_output(((AlterObjectSchemaStmt *) parsetree)->relation)))
+				refuse_on_output(output, "cannot move table \"%s\" into the schema of the extension",
+								 "Name another schema.");
 			break;
 		case T_CreateTrigStmt:
 			check_trigger((CreateTrigStmt *) parsetree);

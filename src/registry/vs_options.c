@@ -93,6 +93,7 @@ vs_options_read(ParseState *pstate, List *options, VsOptions *result)
 	result->time.late = VS_LATE_DEAD_LETTER;
 	result->time.delay = result->time.idle_timeout = -1;
 	result->time.max_future_skew = result->time.retention = -1;
+	memset(result->time.said, 0, sizeof(result->time.said));
 
 	foreach(lc, options)
 	{
@@ -135,13 +136,15 @@ read_option(ParseState *pstate, DefElem *def, VsOptions *result)
 	struct
 	{
 		const char *name;
+		VsTimeOption option;
 		int64	   *result;
 	}			durations[] = {
-		{"max_out_of_orderness", &result->time.delay},
-		{"idle_timeout", &result->time.idle_timeout},
-		{"max_future_skew", &result->time.max_future_skew},
-		{"window_retention", &result->time.retention}
+		{"max_out_of_orderness", VS_OPTION_DELAY, &result->time.delay},
+		{"idle_timeout", VS_OPTION_IDLE_TIMEOUT, &result->time.idle_timeout},
+		{"max_future_skew", VS_OPTION_MAX_FUTURE_SKEW, &result->time.max_future_skew},
+		{"window_retention", VS_OPTION_RETENTION, &result->time.retention}
 	};
+	int			said = 1 + Max(def->location, 0);
 	const char *nearest;
 
 	for (int i = 0; i < lengthof(durations); i++)
@@ -149,17 +152,20 @@ read_option(ParseState *pstate, DefElem *def, VsOptions *result)
 		if (strcmp(def->defname, durations[i].name) == 0)
 		{
 			*durations[i].result = read_duration(pstate, def);
+			result->time.said[durations[i].option] = said;
 			return;
 		}
 	}
 	if (strcmp(def->defname, "emit") == 0)
 	{
 		result->time.emit = (VsEmit) read_value(pstate, def, emit_values);
+		result->time.said[VS_OPTION_EMIT] = said;
 		return;
 	}
 	if (strcmp(def->defname, "late_data") == 0)
 	{
 		result->time.late = (VsLateData) read_value(pstate, def, late_data_values);
+		result->time.said[VS_OPTION_LATE_DATA] = said;
 		return;
 	}
 	if (strcmp(def->defname, "continuous") == 0)
