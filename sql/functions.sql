@@ -308,6 +308,32 @@ SET timezone = 'America/St_Johns';
 SELECT velostream.date_format('2024-02-29 12:00+00'::timestamptz, '%F %T %z %:z %Z') AS tz, velostream.date_format('2024-02-29 12:00+00'::timestamptz AT TIME ZONE 'Europe/Berlin', '%F %T %z') AS local, velostream.from_unixtime(1709210096, '%F %T %Z') AS utc;
 SET timezone = 'UTC';
 
+-- first and last by arrival: where rows only come
+CREATE TABLE arrived (n bigserial, k text, x int) WITH (autovacuum_enabled = off);
+INSERT INTO arrived (k, x) SELECT 'k' || i % 3, i * 7 % 50 FROM generate_series(1, 60) i;
+CREATE VIEW arrived_twice AS SELECT k, x * 2 AS y FROM arrived;
+CREATE TABLE ends WITH (velostream.continuous, velostream.source_mode = append) AS
+	SELECT k, velostream.first(x) AS f, velostream.last(x) AS l, count(*) AS c FROM arrived GROUP BY k;
+CREATE TABLE ends_twice WITH (velostream.continuous, velostream.source_mode = append) AS
+	SELECT k, velostream.first(y) AS f, velostream.last(y) FILTER (WHERE y > 10) AS l FROM arrived_twice GROUP BY k;
+DO $$
+BEGIN
+	FOR i IN 1..20 LOOP
+		INSERT INTO arrived (k, x) VALUES ('k' || i % 4, i), ('k' || i % 3, i * 13 % 30), ('k4', NULLIF(i, 20));
+		COMMIT;
+		PERFORM velostream.wait(timeout => '60s');
+		COMMIT;
+	END LOOP;
+END $$;
+SELECT count(*) FROM ends;
+SELECT * FROM ends EXCEPT SELECT k, (array_agg(x ORDER BY n))[1], (array_agg(x ORDER BY n DESC))[1], count(*) FROM arrived GROUP BY k;
+SELECT * FROM ends_twice EXCEPT
+	SELECT k, 2 * (array_agg(x ORDER BY n))[1], 2 * (array_agg(x ORDER BY n DESC) FILTER (WHERE x > 5))[1] FROM arrived GROUP BY k;
+SELECT velostream.rebuild('ends');
+SELECT velostream.wait('ends', '60s');
+SELECT * FROM ends EXCEPT SELECT k, (array_agg(x ORDER BY n))[1], (array_agg(x ORDER BY n DESC))[1], count(*) FROM arrived GROUP BY k;
+SELECT * FROM velostream.query('SELECT k, FIRST(x), LAST(x) FROM arrived GROUP BY k', 0) AS t(k text, f int, l int) ORDER BY 1;
+
 SET client_min_messages = warning;
 DROP SCHEMA fun CASCADE;
 SELECT count(*) FROM velostream.query;

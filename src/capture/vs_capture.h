@@ -28,6 +28,12 @@
  */
 #define VS_BUCKET_ATTNO		MaxCommandIdAttributeNumber
 
+/*
+ * And: its place in the order of arrival (an int8 Var): greater than those of
+ * all rows of earlier batches.
+ */
+#define VS_ARRIVAL_ATTNO	MaxTransactionIdAttributeNumber
+
 typedef struct VsDelta VsDelta;
 
 /*

@@ -113,6 +113,12 @@ vs_delta_begin(Oid output, const VsFrontier *from, VsSourceMode mode,
 	{
 		delta->from_xmin = from->snapshot->xmin;
 		delta->s1 = vs_snapshot_restore(from->snapshot);
+
+		/*
+		 * A row that came since then, or a dead letter that goes, has taken
+		 * more bytes of WAL than one.
+		 */
+		delta->arrival = (int64) from->lsn;
 	}
 	add_leaves(delta, leaves);
 	if (delta->s1 != NULL)

@@ -85,6 +85,7 @@ struct VsDelta
 	uint64		first;
 	uint64		last;
 	uint64		bucket_rows;	/* rows in a bucket */
+	int64		arrival;		/* place of the row with the ordinal 0 */
 	VsLeaf	  **order;
 	int			norder;
 

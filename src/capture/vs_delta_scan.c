@@ -73,12 +73,13 @@
 /* Progress is reported each time so many pages were read. */
 #define PROGRESS_PAGES		256
 
-/* A buffer heap tuple with a weight, and the number of its bucket. */
+/* A buffer heap tuple with a weight, the number of its bucket, and its place. */
 typedef struct DeltaSlot
 {
 	BufferHeapTupleTableSlot base;
 	int32		weight;
 	int64		bucket;
+	int64		arrival;
 } DeltaSlot;
 
 /* Reads the pages of a leaf in order, from any of them on. */
@@ -492,6 +493,7 @@ next_row(ScanState *ss)
 	delta->last_row = state->row;
 	delta->last_code = reader->rows[state->row - 1];
 	dslot->bucket = reader->leaf->base + reader->first + (state->row - 1);
+	dslot->arrival = delta->arrival + dslot->bucket;
 	if (delta->bucket_rows > 1)
 		dslot->bucket = (uint64) dslot->bucket / delta->bucket_rows;
 	if (dslot->weight > 0)
@@ -1109,6 +1111,7 @@ moved_seen(PageReader *reader, HeapTupleHeader tup, OffsetNumber off)
 	return result;
 }
 
+/* What only rows of a delta have is read as a system attribute. */
 static Datum
 slot_get_delta_column(TupleTableSlot *slot, int attnum, bool *isnull)
 {
@@ -1122,6 +1125,11 @@ slot_get_delta_column(TupleTableSlot *slot, int attnum, bool *isnull)
 		*isnull = false;
 		return Int64GetDatum(((DeltaSlot *) slot)->bucket);
 	}
+	if (attnum == VS_ARRIVAL_ATTNO)
+	{
+		*isnull = false;
+		return Int64GetDatum(((DeltaSlot *) slot)->arrival);
+	}
 	return TTSOpsBufferHeapTuple.getsysattr(slot, attnum, isnull);
 }
 
@@ -1133,5 +1141,6 @@ slot_copy(TupleTableSlot *dstslot, TupleTableSlot *srcslot)
 	{
 		((DeltaSlot *) dstslot)->weight = ((DeltaSlot *) srcslot)->weight;
 		((DeltaSlot *) dstslot)->bucket = ((DeltaSlot *) srcslot)->bucket;
+		((DeltaSlot *) dstslot)->arrival = ((DeltaSlot *) srcslot)->arrival;
 	}
 }

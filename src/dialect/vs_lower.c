@@ -61,7 +61,7 @@ static Node *end_of_window(Oid relid, int location);
 static void add_buffers(VsSelect *sel);
 static bool add_buffer(Node *node, void *context);
 static bool name_functions(Node *node, void *context);
-static void add_time(VsSelect *sel, FuncCall *call, const char *name);
+static void add_time(VsSelect *sel, FuncCall *call);
 static bool is_hidden(const char *name, int nargs);
 static void set_hooks(ParseState *pstate, void *arg);
 static Node *before_column(ParseState *pstate, ColumnRef *ref);
@@ -361,7 +361,7 @@ name_functions(Node *node, void *context)
 				name = strcmp(name, "first_value") == 0 ? "first" : "last";
 			if ((strcmp(name, "first") == 0 || strcmp(name, "last") == 0) &&
 				list_length(call->args) == 1)
-				add_time(sel, call, name);
+				add_time(sel, call);
 			call->funcname = list_make2(makeString(pstrdup(VS_SCHEMA_NAME)), makeString(pstrdup(name)));
 		}
 	}
@@ -369,11 +369,11 @@ name_functions(Node *node, void *context)
 }
 
 /*
- * FIRST and LAST go by the event time.  Over a buffer without one they go by the
- * order of its rows.
+ * FIRST and LAST go by the event time; without one, by the order in which rows
+ * arrive, where that is known, or that of a buffer.
  */
 static void
-add_time(VsSelect *sel, FuncCall *call, const char *name)
+add_time(VsSelect *sel, FuncCall *call)
 {
 	if (sel->ts == NULL && call->agg_order == NIL)
 		set_default_time(sel, call->location, false);
@@ -382,14 +382,6 @@ add_time(VsSelect *sel, FuncCall *call, const char *name)
 		call->args = lappend(call->args, marker(sel, "time"));
 		sel->ts_used = true;
 	}
-	else if (call->over == NULL && call->agg_order == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("%s has no event time", asc_toupper(name, strlen(name))),
-				 errdetail("The rows of a table have no order."),
-				 errhint("Name it as the second argument, as in %s(x, ts), or by WITH ('event.time.field' = 'ts').",
-						 asc_toupper(name, strlen(name))),
-				 vs_position(sel->stmt, call->location)));
 }
 
 /* Does the search_path lead to another function that could be called so? */

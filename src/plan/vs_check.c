@@ -441,14 +441,21 @@ check_aggregates(CheckState *check, Query *query)
 			why_not = gettext_noop("its transition or final function is volatile");
 		else if (vs_agg_describe(copyObject(aggref), check->mode, &why_not) != NULL)
 			continue;
+		if (is_first_or_last(aggref->aggfnoid) && list_length(aggref->args) == 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s(x) needs an event time in a continuous query",
+							get_func_name(aggref->aggfnoid)),
+					 errdetail("Rows that may change and go away have no order."),
+					 errhint("Name it as the second argument, as in %s(x, ts); or take the source as one to which rows are only added (source_mode = append), in the order of their arrival.",
+							 get_func_name(aggref->aggfnoid)),
+					 parser_errposition(check->pstate, aggref->location)));
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("continuous queries do not support aggregate %s: %s",
 						format_procedure(aggref->aggfnoid),
 						why_not ? _(why_not) : _("it cannot be split")),
-				 errhint("%s", is_first_or_last(aggref->aggfnoid) ?
-						 "Give the event time as the second argument, as in velostream.first(x, ts)." :
-						 "Use an aggregate that can run in parallel: one with a combine function, and with serialization functions if its state is internal."),
+				 errhint("Use an aggregate that can run in parallel: one with a combine function, and with serialization functions if its state is internal."),
 				 parser_errposition(check->pstate, aggref->location)));
 	}
 }

@@ -225,10 +225,15 @@ groups_query(VsPlan *plan, bool change)
 	{
 		VsAgg	   *agg = plan->aggs[i];
 
+		Aggref	   *partial = copyObject(agg->partial);
+
+		if (agg->by_arrival)
+			llast_node(TargetEntry, partial->args)->expr =
+				add_delta_column(query, VS_ARRIVAL_ATTNO, INT8OID);
 		for (int sign = 1; sign >= (change ? -1 : 1); sign -= 2)
 		{
 			if (agg->partial_sum == NULL)
-				tlist = add_partial(tlist, agg->partial, weight, sign);
+				tlist = add_partial(tlist, partial, weight, sign);
 			else
 			{
 				tlist = add_partial(tlist, agg->partial_sum, weight, sign);

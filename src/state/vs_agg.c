@@ -44,7 +44,9 @@
 #include "executor/executor.h"
 #include "executor/nodeAgg.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "parser/parse_agg.h"
+#include "parser/parse_func.h"
 #include "state/vs_agg.h"
 #include "state/vs_agg_internal.h"
 #include "utils/acl.h"
@@ -146,6 +148,7 @@ static const KnownAgg known_aggs[] = {
 static const char *refuse_call(const Aggref *aggref);
 static VsAgg *describe_catalog(Aggref *aggref, VsSourceMode mode, const char **why_not);
 static void split_integer_sum(VsAgg *agg, Form_pg_aggregate form);
+static Aggref *arrival_form(Aggref *aggref);
 static Aggref *moving_form(Aggref *aggref, Form_pg_aggregate form, bool initialnull);
 static HeapTuple aggregate_tuple(Oid aggfnoid);
 static char *initial_text(HeapTuple tuple);
@@ -231,14 +234,20 @@ describe_catalog(Aggref *aggref, VsSourceMode mode, const char **why_not)
 
 	if (mode == VS_SOURCE_CHANGES)
 		agg->partial = moving_form(aggref, form, priv->initial == NULL);
+	else
+		agg->partial = arrival_form(aggref);
 	if (agg->partial != aggref)
 	{
 		ReleaseSysCache(tuple);
 		tuple = aggregate_tuple(agg->partial->aggfnoid);
 		form = (Form_pg_aggregate) GETSTRUCT(tuple);
-		agg->shown = VS_SHOWN_SUM;
-		priv->finalfn = F_INT2INT4_SUM;
 		priv->initial = initial_text(tuple);
+		agg->by_arrival = mode != VS_SOURCE_CHANGES;
+		if (!agg->by_arrival)
+		{
+			agg->shown = VS_SHOWN_SUM;
+			priv->finalfn = F_INT2INT4_SUM;
+		}
 	}
 
 	agg->transtype = resolve_aggregate_transtype(agg->partial->aggfnoid, form->aggtranstype,
@@ -313,6 +322,38 @@ moving_form(Aggref *aggref, Form_pg_aggregate form, bool initialnull)
 	partial->aggno = -1;
 	partial->aggtransno = -1;
 	return partial;
+}
+
+/*
+ * The aggregate whose transition value is maintained instead, where rows only
+ * come, and their places in the order of arrival are known: first(x, place) for
+ * velostream.first(x), and so on.  Else the aggregate itself.
+ */
+static Aggref *
+arrival_form(Aggref *aggref)
+{
+	static const char *const names[] = {"first", "last"};
+	Oid			argtypes[] = {ANYELEMENTOID, ANYOID};
+	Aggref	   *partial;
+
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		List	   *name = list_make2(makeString(VS_SCHEMA_NAME), makeString(pstrdup(names[i])));
+
+		if (aggref->aggfnoid != LookupFuncName(name, 1, argtypes, true))
+			continue;
+		partial = copyObject(aggref);
+		partial->aggfnoid = LookupFuncName(name, 2, argtypes, false);
+		partial->aggargtypes = lappend_oid(partial->aggargtypes, INT8OID);
+		partial->args = lappend(partial->args,
+								makeTargetEntry((Expr *) makeNullConst(INT8OID, -1, InvalidOid),
+												2, NULL, false));
+		partial->aggtranstype = InvalidOid;
+		partial->aggno = -1;
+		partial->aggtransno = -1;
+		return partial;
+	}
+	return aggref;
 }
 
 static HeapTuple

@@ -42,7 +42,10 @@ typedef struct VsAgg
 								 * as given back; the planner's output is
 								 * marked INITIAL_SERIAL): aggref itself, or
 								 * the moving form that can be retracted
-								 * exactly (sum(int4) -> int8[] {count, sum}) */
+								 * exactly (sum(int4) -> int8[] {count, sum}),
+								 * or the one that goes by arrival */
+	bool		by_arrival;		/* the last argument of "partial" stands for a
+								 * row's place in the order of arrival */
 
 	/*
 	 * Where not NULL, these two run over the delta in the place of "partial":
