@@ -240,6 +240,7 @@ SELECT city, sum(temp) FROM temps WHERE city = 'London' GROUP BY city EMIT FINAL
 SELECT city, _window_start, _window_end, count(*) AS n, last(temp) FROM temps WINDOW TUMBLING(at, 5s) GROUP BY city;
 SELECT city, _window_start, count(*) AS n FROM temps WINDOW TUMBLING(at, 5s) GROUP BY city EMIT CHANGES;
 SELECT id, temp + 1 AS more FROM temps WHERE temp > 15;
+SELECT nullif(temp, 15) FROM temps WHERE city = 'London';
 SELECT id FROM temps WHERE temp > 1500
 $$);
 

@@ -43,6 +43,7 @@ typedef struct SelectResult
 {
 	StringInfoData text;
 	int			ncolumns;
+	bool		more;			/* there is a line already */
 } SelectResult;
 
 static Answer run_statement(VsStatement *stmt);
@@ -405,7 +406,7 @@ run_select(VsStatement *stmt)
 	VsBatchOptions options = {.emit = collect_row};
 	VsDialectQuery query;
 	VsOptions	read;
-	SelectResult result;
+	SelectResult result = {0};
 	ParseState *pstate = make_parsestate(NULL);
 
 	read_query(stmt, &query);
@@ -442,12 +443,13 @@ collect_row(char op, TupleTableSlot *slot, void *arg)
 		Oid			output;
 		bool		is_varlena;
 
-		if (i > 0 || result->text.len > 0)
+		if (i > 0 || result->more)
 			appendStringInfoString(&result->text, i > 0 ? " | " : "\n");
 		getTypeOutputInfo(att->atttypid, &output, &is_varlena);
 		if (!slot->tts_isnull[i])
 			appendStringInfoString(&result->text, OidOutputFunctionCall(output, slot->tts_values[i]));
 	}
+	result->more = true;
 }
 
 /* See vs_dialect.h. */
