@@ -280,9 +280,23 @@ SELECT differences('swapped');
 -- the names are as before
 SELECT conname FROM pg_constraint WHERE conrelid = 'swapped'::regclass AND contype = 'p';
 SELECT count(*) FROM pg_class WHERE relname LIKE 'swapped%' AND relkind = 'r';
+SELECT * FROM velostream.execute($$
+CREATE TABLE swapped_too AS SELECT symbol PRIMARY KEY, sum(qty) AS n, avg(price) AS mean, _window_start PRIMARY KEY FROM trades WINDOW SESSION(ts, 1m) GROUP BY symbol EMIT CHANGES;
+CREATE OR REPLACE TABLE swapped AS SELECT symbol PRIMARY KEY, sum(qty) AS n, avg(price) AS mean, _window_start PRIMARY KEY FROM trades WINDOW SESSION(ts, 1m) GROUP BY symbol EMIT CHANGES;
+$$);
+CREATE FUNCTION names(q regclass) RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT format('%s %s', c.relkind, regexp_replace(replace(c.relname, q::text, '?'), '\d+', '#'))
+	FROM velostream.query JOIN pg_class c ON c.oid IN (output, view, state)
+		OR c.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid IN (output, state))
+	WHERE output = q ORDER BY 1
+$$;
+SELECT names('swapped');
+SELECT count(*) FROM (SELECT names('swapped') EXCEPT SELECT names('swapped_too')) d;
+DROP TABLE swapped_too;
 -- what depends on it is named
 CREATE VIEW over AS SELECT * FROM swapped;
 SELECT * FROM velostream.execute('CREATE OR REPLACE TABLE swapped AS SELECT symbol, count(*) AS n FROM trades GROUP BY symbol');
+SELECT * FROM velostream.execute('CREATE OR REPLACE TABLE swapped AS SELECT symbol, count(*) AS n FROM over GROUP BY symbol');
 DROP VIEW over;
 -- from table to stream; rolled back; onto itself
 SELECT * FROM velostream.execute('CREATE OR REPLACE STREAM swapped AS SELECT symbol, count(*) AS n FROM trades GROUP BY symbol');

@@ -11,7 +11,8 @@
  * older than that (he took it before he had to wait), so rows of the first
  * batch are frozen, as COPY FREEZE does it: every snapshot sees them.  What
  * depends on the old output would have to go with it, so there must be
- * nothing; its privileges are kept.
+ * nothing; its privileges are kept.  What was named after the other name is
+ * renamed with it.
  *
  *-------------------------------------------------------------------------
  */
@@ -47,7 +48,10 @@
 
 static void create_output(VsCreate *create);
 static Oid	find_replaced(VsCreate *create, Oid nspid);
+static void refuse_itself(VsCreate *create, Oid old);
 static void replace_output(VsCreate *create, Oid old);
+static Oid	make_replacement(VsCreate *create, Oid old);
+static void tell_replaced(void *arg);
 static void fill_output(Oid output);
 static void freeze_rows(Oid output);
 static void copy_privileges(Oid from, Oid to);
@@ -206,30 +210,75 @@ find_replaced(VsCreate *create, Oid nspid)
 	return relid;
 }
 
+/* The table that is replaced goes before the new one has its name. */
+static void
+refuse_itself(VsCreate *create, Oid old)
+{
+	ListCell   *lc;
+
+	foreach(lc, create->sel->select->fromClause)
+	{
+		RangeVar   *from = lfirst(lc);
+
+		if (IsA(from, RangeVar) && RangeVarGetRelid(from, NoLock, true) == old)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("table \"%s\" cannot be replaced by a query that reads it",
+							create->name->relname),
+					 errhint("Give the new query another name."),
+					 vs_position(create->sel->stmt, from->location)));
+	}
+}
+
 /* Create the output under another name, fill it, and let it take the place of the old one. */
 static void
 replace_output(VsCreate *create, Oid old)
 {
 	VsStatement *stmt = create->sel->stmt;
+	ErrorContextCallback context;
 	char	   *name = create->name->relname;
 	Oid			nspid = get_rel_namespace(old);
 	RenameStmt *rename = makeNode(RenameStmt);
 	Oid			output;
 
+	refuse_itself(create, old);
 	create->name->relname = ChooseRelationName(name, NULL, "new", nspid, false);
-	create_output(create);
-	output = get_relname_relid(create->name->relname, nspid);
-	fill_output(output);
-	freeze_rows(output);
-	copy_privileges(old, output);
+	context.callback = tell_replaced;
+	context.arg = name;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	output = make_replacement(create, old);
 	drop_replaced(stmt, old);
+	error_context_stack = context.previous;
 
 	rename->renameType = OBJECT_TABLE;
 	rename->relationType = OBJECT_TABLE;
 	rename->relation = copyObject(create->name);
 	rename->newname = name;
 	vs_run_utility(stmt, (Node *) rename);
+	vs_registry_rename(output);
 	create->name->relname = name;
+}
+
+/* The new output, filled. */
+static Oid
+make_replacement(VsCreate *create, Oid old)
+{
+	Oid			output;
+
+	create_output(create);
+	output = get_relname_relid(create->name->relname, get_rel_namespace(old));
+	fill_output(output);
+	freeze_rows(output);
+	copy_privileges(old, output);
+	return output;
+}
+
+/* Errors may name the new table as it is called until it is there. */
+static void
+tell_replaced(void *arg)
+{
+	errcontext("making the table that replaces \"%s\"", (char *) arg);
 }
 
 /* Run the first batch of a query, here and now. */

@@ -319,6 +319,54 @@ vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan)
 	equip_output(entry, plan);
 }
 
+/* Give the indexes of a table the names they would have if they were new. */
+static void
+rename_indexes(Oid relation)
+{
+	Relation	rel = table_open(relation, AccessShareLock);
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+
+	table_close(rel, NoLock);
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessExclusiveLock);
+		StringInfoData columns;
+		char	   *name;
+
+		initStringInfo(&columns);
+		for (int i = 0; i < RelationGetNumberOfAttributes(index); i++)
+			appendStringInfo(&columns, "%s%s", i == 0 ? "" : "_",
+							 NameStr(TupleDescAttr(RelationGetDescr(index), i)->attname));
+		name = ChooseRelationName(get_rel_name(relation), columns.data, "idx",
+								  get_rel_namespace(relation), false);
+		index_close(index, NoLock);
+		RenameRelationInternal(lfirst_oid(lc), name, true, true);
+		CommandCounterIncrement();
+	}
+}
+
+/*
+ * The output has got another name: what is named after it follows.  (Who renames
+ * an output of his leaves these names as they are: they are found without.)
+ */
+void
+vs_registry_rename(Oid output)
+{
+	VsQueryEntry entry;
+
+	if (!vs_registry_read(output, &entry))
+		elog(ERROR, "relation %u is not the output of a continuous query", output);
+	rename_indexes(output);
+	RenameRelationInternal(entry.view, choose_name("query", output)->relname, true, false);
+	CommandCounterIncrement();
+	if (!OidIsValid(entry.state))
+		return;
+	RenameRelationInternal(entry.state, choose_name("state", output)->relname, true, false);
+	CommandCounterIncrement();
+	rename_indexes(entry.state);
+}
+
 /* The locator of the output, made if there is none, belongs to the output. */
 static void
 equip_output(const VsQueryEntry *entry, struct VsPlan *plan)

@@ -80,6 +80,10 @@ my @cases = (
 		select => 'SELECT k, count(*) AS n, sum(amount) AS total FROM s GROUP BY k', output => 'k int, n bigint, total bigint', result => '- 2 500, 1 1 100, 2 1 400' },
 	{ name => '11 values', source => 'amount int', rows => '(100), (NULL), (200), (NULL)', key => 0,
 		select => 'SELECT count(*) AS n, count(amount) AS amounts, sum(amount) AS total, avg(amount)::int AS mean FROM s', output => 'n bigint, amounts bigint, total bigint, mean int', result => '4 2 300 150' },
+	# the rows of a buffer are not those of the plain query
+	{ name => '12', source => 'x int', rows => '(100), (200), (300), (400)', key => 1,
+		select => 'SELECT x, LAG(x) OVER (ROWS WINDOW BUFFER 100 ROWS) AS before FROM s', output => 'x int, before int',
+		result => '100 -, 200 100, 300 200, 400 300' },
 	{ name => '13', source => $v, rows => join(', ', map { "(1, ${_}000)" } 1, 55 .. 59, 61, 71),
 		select => "SELECT $bounds, count(*) AS n FROM s WINDOW TUMBLING(ts, 10s) EMIT FINAL", output => $count, result => '0 10000 1, 50000 60000 5, 60000 70000 1' });
 
