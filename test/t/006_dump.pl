@@ -135,14 +135,16 @@ CREATE TABLE hops WITH (velostream.continuous) AS
 	SELECT g, velostream.hop(at, '20 s', '10 s') AS since, count(*) FROM events GROUP BY 1, 2;
 CREATE TABLE steps WITH (velostream.continuous) AS
 	SELECT velostream.cumulate(at, '10 s', '1 min') AS until, count(*) FROM events GROUP BY 1;
-SELECT velostream.pause(q) FROM unnest('{hops, steps}'::regclass[]) q;
+CREATE TABLE best WITH (velostream.continuous) AS SELECT id, at FROM events ORDER BY g DESC LIMIT 7;
+CREATE TABLE crowded WITH (velostream.continuous) AS SELECT id % 9 AS r, max(at) FROM events GROUP BY 1 ORDER BY count(*) DESC LIMIT 4;
+SELECT velostream.pause(q) FROM unnest('{hops, steps, best, crowded}'::regclass[]) q;
 COMMIT;
 END
 copy_database('unborn', []);
 ok($node->poll_query_until('unborn', q{SELECT count(*) = 0 FROM velostream.query q
 		WHERE NOT EXISTS (SELECT FROM velostream.frontier f WHERE f.output = q.output)}),
 	'queries that never ran are adopted');
-$node->safe_psql($_, q{SELECT velostream.resume(q) FROM unnest('{hops, steps}'::regclass[]) q}) for qw(unborn postgres);
+$node->safe_psql($_, q{SELECT velostream.resume(q) FROM unnest('{hops, steps, best, crowded}'::regclass[]) q}) for qw(unborn postgres);
 oracle($node, 'unborn', 'queries that never ran before the dump',
 	totals => { 'SELECT sum(count) FROM hops' => 200 });
 

@@ -44,6 +44,8 @@ CREATE TABLE final WITH (velostream.continuous, velostream.source_mode = append,
 	SELECT velostream.tumble(id, '100 ms') AS w, count(*) FROM log GROUP BY 1;
 CREATE TABLE previous WITH (velostream.continuous, velostream.source_mode = append) AS
 	SELECT g, count(*) OVER (PARTITION BY velostream.buffer(3), g) AS n FROM log;
+CREATE TABLE most WITH (velostream.continuous, velostream.source_mode = append) AS
+	SELECT g, count(*) AS n, velostream.last(id) AS last FROM log GROUP BY g ORDER BY n DESC LIMIT 3;
 -- collations get other OIDs
 CREATE COLLATION german (provider = icu, locale = 'de');
 CREATE TABLE texts WITH (velostream.continuous, velostream.source_mode = append) AS
@@ -75,6 +77,10 @@ END
 WITH plain AS (SELECT g, velostream.collect(v::text COLLATE german), velostream.first(id::text COLLATE german, v),
 	velostream.count_distinct(v::text COLLATE german) FROM ledger GROUP BY g)
 SELECT count(*) FROM ((TABLE texts EXCEPT ALL TABLE plain) UNION ALL (TABLE plain EXCEPT ALL TABLE texts)) d
+END
+	is($node->safe_psql('postgres', <<'END'), 0, '... and the first rows');
+WITH plain AS (SELECT g, count(*) AS n FROM ledger GROUP BY g ORDER BY n DESC, g LIMIT 3)
+SELECT count(*) FROM ((SELECT g, n FROM most EXCEPT ALL TABLE plain) UNION ALL (TABLE plain EXCEPT ALL SELECT g, n FROM most)) d
 END
 	return is($node->safe_psql('postgres', <<'END'), 0, '... and rows of buffers');
 WITH numbered AS (SELECT g, least(row_number() OVER (PARTITION BY g), 3) FROM ledger)
@@ -121,8 +127,8 @@ $new->safe_psql('postgres', q{SELECT velostream.resume('paused')});
 right($new, 'upgraded');
 is($new->safe_psql('postgres', $options), $settings =~ s/paused (.*?) paused/paused $1 running/r,
 	'the queries are the same');
-is(join(' ', map { rebuilds($new, 'postgres', $_) } @append, 'hers_log', 'paused', 'hops', 'final', 'previous', 'texts'),
-	'0 0 0 0 0 0 0 0 0 0 0', 'append goes on');
+is(join(' ', map { rebuilds($new, 'postgres', $_) } @append, 'hers_log', 'paused', 'hops', 'final', 'previous', 'texts', 'most'),
+	'0 0 0 0 0 0 0 0 0 0 0 0', 'append goes on');
 is(join(' ', map { rebuilds($new, 'postgres', $_) } @changes, 'hers'),
 	'1 1 1 1 1 1 1', 'changes: rebuilt');
 cmp_ok(value($new, 'postgres', q{sum(batches) FROM velostream.stat_queries WHERE name LIKE 'log%'}), '>', $batches,
