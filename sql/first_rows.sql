@@ -214,6 +214,13 @@ SELECT * FROM velostream.query('SELECT _window_start, symbol, max(price) AS top 
 SELECT count(*) FROM velostream.query('SELECT _window_start, symbol, max(price) AS top FROM trade GROUP BY symbol WINDOW TUMBLING(ts, 1m) ORDER BY top DESC LIMIT 1 EMIT CHANGES')
 	AS t(w timestamp, symbol text, top int);
 
+-- without a window, once and in order, whether there is a LIMIT or not
+SELECT * FROM velostream.query('SELECT symbol, count(*) AS n, max(price) FROM trade GROUP BY symbol ORDER BY max(price) DESC EMIT FINAL') AS t(symbol text, n bigint, best int);
+SELECT * FROM velostream.query('SELECT symbol, price FROM trade WHERE price > 90 ORDER BY symbol DESC, price LIMIT 5 EMIT FINAL') AS t(symbol text, price int);
+
+SELECT * FROM velostream.execute('SELECT symbol, max(price) AS m FROM trade GROUP BY symbol ORDER BY m EMIT FINAL');
+SELECT * FROM velostream.execute('SELECT symbol, max(price) AS m FROM trade GROUP BY symbol ORDER BY m');
+
 -- ----------
 -- what is refused
 -- ----------

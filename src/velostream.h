@@ -74,6 +74,8 @@ typedef enum VsTimeOption
 typedef struct VsTimeOptions
 {
 	VsEmit		emit;
+	bool		once;			/* without a window: emit the result once, at
+								 * the end (a query that is run once) */
 	VsLateData	late;
 	int64		delay;			/* the watermark is so far behind the greatest
 								 * event time (out-of-orderness) */

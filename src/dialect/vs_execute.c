@@ -421,6 +421,7 @@ run_select(VsStatement *stmt)
 	options.batch_rows = query.final && !query.windowed ? 0 : 1;
 	if (!query.windowed)
 		read.time.emit = VS_EMIT_CHANGES;
+	read.time.once = query.final && !query.windowed;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	vs_query_run(query.query, query.text, &read.time, &options);
 	PopActiveSnapshot();

@@ -57,7 +57,7 @@ void
 vs_limit_check(ParseState *pstate, Query *query, VsKind kind, const VsTimeOptions *options,
 			   int order_location, int limit_location)
 {
-	bool		final = options->emit == VS_EMIT_FINAL;
+	bool		final = options->emit == VS_EMIT_FINAL || options->once;
 	int64		limit;
 
 	if (!read_limit(query, &limit))
@@ -147,7 +147,7 @@ vs_limit_describe(VsPlan *plan)
 	if (n == 0)
 		return;
 	top->active = true;
-	top->standing = !plan->final;
+	top->standing = !plan->final && !plan->entry.time.once;
 	if (!read_limit(query, &top->limit))
 		elog(ERROR, "LIMIT is not a constant");
 	if (plan->window.kind != VS_WINDOW_NONE)

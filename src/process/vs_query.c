@@ -189,6 +189,7 @@ velostream_query(PG_FUNCTION_ARGS)
 	{
 		options.batch_rows = 0;
 		read.time.emit = VS_EMIT_CHANGES;
+		read.time.once = true;
 	}
 	vs_query_run(query.query, query.text, &read.time, &options);
 	vs_dialect_end(&query);

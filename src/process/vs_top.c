@@ -77,6 +77,7 @@ typedef struct VsTopRows
 	TopList		standing;		/* in the output, in order */
 	TopList		came;			/* the first that came, in order */
 	bool		more;			/* there were others */
+	int64		emitted;		/* nothing stands: rows written so far */
 	Datum		window;			/* that is at hand */
 } VsTopRows;
 
@@ -398,8 +399,8 @@ take_next(VsTopRows *top, int weight)
 	if (!plan->top.standing)
 	{
 		Assert(weight > 0);
-		if (top->came.n < plan->top.limit)
-			(void) add_row(top, &top->came, values, nulls);
+		if (top->emitted++ < plan->top.limit)
+			vs_output_append(top->run, values, nulls);
 	}
 	else if (is_behind(top, values, nulls))
 		;
@@ -477,10 +478,7 @@ settle(VsTopRows *top)
 	MemoryContext old = MemoryContextSwitchTo(top->context);
 
 	if (!plan->top.standing)
-	{
-		for (int i = 0; i < top->came.n; i++)
-			vs_output_append(top->run, top->came.rows[i].values, top->came.rows[i].nulls);
-	}
+		;						/* written in passing */
 	else if (top->standing.live + top->came.live >= plan->top.limit || (!full && !top->more))
 	{
 		merge_lists(top);
@@ -500,6 +498,7 @@ settle(VsTopRows *top)
 	memset(&top->standing, 0, sizeof(TopList));
 	memset(&top->came, 0, sizeof(TopList));
 	top->more = false;
+	top->emitted = 0;
 }
 
 /* Of what stood there and what came, keep what comes first. */

@@ -85,7 +85,7 @@ vs_options_read(ParseState *pstate, List *options, VsOptions *result)
 	bool		said = false;	/* continuous, that is */
 	ListCell   *lc;
 
-	result->continuous = false;
+	memset(result, 0, sizeof(VsOptions));
 	result->kind = VS_KIND_TABLE;
 	result->mode = VS_SOURCE_CHANGES;
 	result->on_error = VS_ON_ERROR_RETRY;
@@ -93,7 +93,6 @@ vs_options_read(ParseState *pstate, List *options, VsOptions *result)
 	result->time.late = VS_LATE_DEAD_LETTER;
 	result->time.delay = result->time.idle_timeout = -1;
 	result->time.max_future_skew = result->time.retention = -1;
-	memset(result->time.said, 0, sizeof(result->time.said));
 
 	foreach(lc, options)
 	{

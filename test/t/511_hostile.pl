@@ -244,7 +244,7 @@ sub query
 	$sql .= ' WHERE ' . expression() if chance(0.3);
 	$sql .= ' GROUP BY ' . pick('1', '1, 2', '1, 1, g', 'g', expression(), 'ROLLUP (g, t)', 'GROUPING SETS ((g), ())', '()', '99', 'src') if chance(0.4);
 	$sql .= ' HAVING ' . expression() if chance(0.15);
-	$sql .= pick(' ORDER BY 1', ' LIMIT 1', ' FOR UPDATE', ' UNION ALL SELECT 1', ' OFFSET 1', ' WINDOW w AS ()') if chance(0.08);
+	$sql .= pick(' ORDER BY 1', ' LIMIT 1', (map { " ORDER BY $_" } '1 LIMIT 3', '1 DESC NULLS LAST, 2 LIMIT 0', 'count(*) LIMIT 2', '1 USING > FETCH FIRST ROW ONLY', '1 LIMIT -1', '1 LIMIT NULL', '1 LIMIT 1e9', '99 LIMIT 1'), ' FOR UPDATE', ' UNION ALL SELECT 1', ' OFFSET 1', ' WINDOW w AS ()') if chance(0.15);
 	$sql = "WITH w AS ($sql) SELECT * FROM w" if chance(0.04);
 	return $sql;
 }
@@ -364,12 +364,12 @@ cmp_ok($accepted, '>', 0, "$accepted queries were accepted, $refused statements 
 # the dialect: scripts that are right, and what becomes of them
 # ----------
 my @scripts = (
-	'CREATE TABLE z AS SELECT s, _window_start, _WINDOW_END, count(*) AS n, first(v) AS f, n * 2 AS twice FROM fz WHERE v > 1 GROUP BY s WINDOW TUMBLING(ts, 5m) HAVING n > 0 EMIT CHANGES',
+	'CREATE TABLE z AS SELECT s, _window_start, _WINDOW_END, count(*) AS n, first(v) AS f, n * 2 AS twice FROM fz WHERE v > 1 GROUP BY s WINDOW TUMBLING(ts, 5m) HAVING n > 0 ORDER BY n DESC LIMIT 2 EMIT CHANGES',
 	'CREATE OR REPLACE TABLE z AS SELECT s AS k PRIMARY KEY, sum(v) FROM fz GROUP BY k WITH (\'on.error\' = \'dead_letter\', \'sink.topic\' = \'t\'); DROP TABLE z CASCADE',
 	"-- \@job_mode: simple\n/* \@x: */ CREATE STREAM IF NOT EXISTS z AS SELECT id, '5m;' || \$q\$;\$q\$ AS \"the 5m; one\", \"ü\" FROM fz; DESCRIBE z; SHOW STATUS z LIKE 'k%'; PAUSE JOB z; STOP JOB z FORCE",
 	'CREATE TABLE z AS SELECT count(*), max(v) AS ä FROM fz WINDOW SLIDING(ts, INTERVAL \'10\' MINUTE, 90s) EMIT FINAL WITH (\'watermark.max_out_of_orderness\' = \'5s\', \'late.data.strategy\' = drop)',
 	'CREATE TABLE z AS SELECT s, _window_end, count(*) FROM fz WINDOW SESSION(500ms, s) WITH (\'event.time.field\' = \'ts\', "source.mode" = 1)',
-	'START JOB z AS SELECT _window_start, _window_end, avg(v) FROM fz WINDOW CUMULATE(ts, 1h, 1d) WITH (\'event.time.field\' = \'ts\')',
+	'START JOB z AS SELECT _window_start, _window_end, avg(v) AS a FROM fz WINDOW CUMULATE(ts, 1h, 1d) ORDER BY a LIMIT 1 WITH (\'event.time.field\' = \'ts\')',
 	'SELECT s, count(*) AS n, n + 1 AS m FROM fz WINDOW TUMBLING(ts, 5m) GROUP BY s EMIT CHANGES; SELECT max(v), \'ü\' FROM fz EMIT FINAL; SELECT id FROM fz WHERE id < 3',
 	'EXPLAIN SELECT s, median(v), delta(v) AS d, d + 1 AS e FROM fz GROUP BY s; SHOW TABLES; SHOW STREAMS; SHOW JOBS LIKE \'%\'; SHOW FUNCTIONS; SHOW PROPERTIES nothing');
 my @pieces = ('SELECT', 'FROM', 'WINDOW', 'TUMBLING', 'SESSION', 'EMIT', 'FINAL', 'WITH', '(', ')', '((', '))', ',', ';', '.', '\'', '"', '--', '/*', '*/', '$$', '$x$', '5m', '0', '-1', '1e9', '5mm', '1e', '0x1F', '$1',
