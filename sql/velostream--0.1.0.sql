@@ -118,6 +118,14 @@ AS 'MODULE_PATHNAME', 'velostream_key_hash';
 COMMENT ON FUNCTION velostream.key_hash(VARIADIC "any") IS
 'hash of a key: values that GROUP BY takes for equal, NULLs included, have the same hash';
 
+CREATE FUNCTION velostream.key_order(VARIADIC "any")
+RETURNS bigint
+LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'velostream_key_order';
+
+COMMENT ON FUNCTION velostream.key_order(VARIADIC "any") IS
+'of the size of windows (bigint), a window and a key: a number that grows with windows, and within a window with the hash of the key';
+
 CREATE FUNCTION velostream.row_hash(VARIADIC "any")
 RETURNS bigint
 LANGUAGE C IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT

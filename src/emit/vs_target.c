@@ -50,8 +50,8 @@ static bool find_pane(VsTarget *target, const Datum *values, const bool *nulls);
 static void begin_in_memory(VsRangeScan *scan, bool panes, uint64 hash, const Datum *low,
 							const Datum *high);
 static bool next_in_memory(VsRangeScan *scan);
-static void add_bound(VsRangeScan *scan, Relation index, AttrNumber column,
-					  StrategyNumber strategy, Datum bound);
+static void add_bound(Relation index, ScanKey key, AttrNumber column, StrategyNumber strategy,
+					  Datum bound);
 
 /* See vs_target.h.  Row triggers that need the old row forbid blind updates. */
 VsTarget *
@@ -184,6 +184,7 @@ prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locator)
 	Oid		   *collations;
 
 	target->nlookup = list_length(lookup);
+	target->locator_window = -1;
 	if (target->nlookup == 0)
 		return;
 	target->lookup = palloc(sizeof(AttrNumber) * target->nlookup);
@@ -201,8 +202,14 @@ prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locator)
 		collations[i] = att->attcollation;
 	}
 	target->hasher = vs_hasher_make(target->nlookup, types, collations, image);
-	if (OidIsValid(locator))
-		target->locator = index_open(locator, RowExclusiveLock);
+	if (!OidIsValid(locator))
+		return;
+	target->locator = index_open(locator, RowExclusiveLock);
+	for (int i = 0; i < target->nlookup; i++)
+	{
+		if (target->locator->rd_index->indkey.values[0] == target->lookup[i])
+			target->locator_window = i;
+	}
 }
 
 /* Columns that the user added to the output get their defaults. */
@@ -486,15 +493,70 @@ vs_target_fetch(VsTarget *target, ItemPointer tid)
 	return table_tuple_fetch_row_version(target->rel, tid, SnapshotSelf, target->oldslot);
 }
 
+static int64
+window_number(VsTarget *target, Datum window)
+{
+	return vs_time_number(target->locator->rd_opcintype[0], window);
+}
+
+/*
+ * The last window that the locator has an entry for, be it of a row that is no
+ * more.  Only windows count: NULL would come behind them.
+ */
+static void
+find_last_window(VsTarget *target)
+{
+	IndexScanDesc scan = vs_beginscan(target->rel, target->locator, SnapshotSelf, 0);
+	Datum		window;
+	bool		null;
+
+	target->window_known = true;
+	target->last_window = PG_INT64_MIN;
+	scan->xs_want_itup = true;
+	index_rescan(scan, NULL, 0, NULL, 0);
+	if (index_getnext_tid(scan, BackwardScanDirection) != NULL)
+	{
+		window = index_getattr(scan->xs_itup, 1, scan->xs_itupdesc, &null);
+		target->last_window = null ? PG_INT64_MAX :
+			window_number(target, window);
+	}
+	index_endscan(scan);
+}
+
+bool
+vs_target_is_beyond(VsTarget *target, const Datum *values, const bool *nulls)
+{
+	if (target->locator_window < 0 || nulls[target->locator_window])
+		return false;
+	if (!target->window_known)
+	{
+		vs_target_write(target);
+		find_last_window(target);
+	}
+	return window_number(target, values[target->locator_window]) > target->last_window;
+}
+
+void
+vs_target_look_again(VsTarget *target)
+{
+	target->window_known = false;
+}
+
 /* Scan the rows whose lookup columns have this hash, and may have these values. */
 static IndexScanDesc
-scan_locator(VsTarget *target, uint64 hash)
+scan_locator(VsTarget *target, uint64 hash, const Datum *values)
 {
-	IndexScanDesc scan = vs_beginscan(target->rel, target->locator, SnapshotSelf, 1);
-	ScanKeyData key;
+	IndexScanDesc scan;
+	ScanKeyData keys[2];
+	int			n = 0;
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) hash));
-	index_rescan(scan, &key, 1, NULL, 0);
+	if (target->locator_window >= 0)
+		add_bound(target->locator, &keys[n++], 1, BTEqualStrategyNumber,
+				  values[target->locator_window]);
+	ScanKeyInit(&keys[n], n + 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) hash));
+	n++;
+	scan = vs_beginscan(target->rel, target->locator, SnapshotSelf, n);
+	index_rescan(scan, keys, n, NULL, 0);
 	return scan;
 }
 
@@ -507,6 +569,8 @@ vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *n
 {
 	bool		found = false;
 
+	if (vs_target_is_beyond(target, values, nulls))
+		return false;
 	vs_target_write(target);
 	if (target->pane_index)
 		return find_pane(target, values, nulls);
@@ -521,7 +585,7 @@ vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *n
 	}
 	else if (target->locator)
 	{
-		IndexScanDesc scan = scan_locator(target, hash);
+		IndexScanDesc scan = scan_locator(target, hash, values);
 
 		while (!found && index_getnext_slot(scan, ForwardScanDirection, target->oldslot))
 			found = row_matches(target, values, nulls);
@@ -660,9 +724,9 @@ vs_range_begin(VsTarget *target, bool panes, uint64 hash, const Datum *low, cons
 		ScanKeyInit(&scan->keys[scan->nkeys++], 1, BTEqualStrategyNumber, F_INT8EQ,
 					Int64GetDatum((int64) hash));
 	if (low != NULL)
-		add_bound(scan, index, column, BTGreaterEqualStrategyNumber, *low);
+		add_bound(index, &scan->keys[scan->nkeys++], column, BTGreaterEqualStrategyNumber, *low);
 	if (high != NULL)
-		add_bound(scan, index, column, BTLessStrategyNumber, *high);
+		add_bound(index, &scan->keys[scan->nkeys++], column, BTLessStrategyNumber, *high);
 	scan->scan = vs_beginscan(target->rel, index, SnapshotSelf, scan->nkeys);
 	index_rescan(scan->scan, scan->keys, scan->nkeys, NULL, 0);
 	return scan;
@@ -700,13 +764,12 @@ next_in_memory(VsRangeScan *scan)
 
 /* Columns of our indexes are compared with values of their own types. */
 static void
-add_bound(VsRangeScan *scan, Relation index, AttrNumber column, StrategyNumber strategy,
-		  Datum bound)
+add_bound(Relation index, ScanKey key, AttrNumber column, StrategyNumber strategy, Datum bound)
 {
 	Oid			type = index->rd_opcintype[column - 1];
 	Oid			operator = get_opfamily_member(index->rd_opfamily[column - 1], type, type, strategy);
 
-	ScanKeyInit(&scan->keys[scan->nkeys++], column, strategy, get_opcode(operator), bound);
+	ScanKeyInit(key, column, strategy, get_opcode(operator), bound);
 }
 
 bool
@@ -813,7 +876,7 @@ vs_target_find_all(VsTarget *target, const Datum *values, const bool *nulls,
 	}
 	else if (target->locator)
 	{
-		IndexScanDesc scan = scan_locator(target, hash);
+		IndexScanDesc scan = scan_locator(target, hash, values);
 
 		while (index_getnext_slot(scan, ForwardScanDirection, target->oldslot))
 			if (row_matches(target, values, nulls))

@@ -48,7 +48,12 @@ typedef struct VsTarget
 	Size		min_free_space; /* pages with less are pruned */
 
 	/* lookup */
-	Relation	locator;		/* index on the hash of the columns, or NULL */
+	Relation	locator;		/* index on the hash of the columns, behind
+								 * that of the window if there is one; or NULL */
+	int			locator_window; /* which of the looked-up columns that is, or
+								 * -1 */
+	bool		window_known;	/* "last_window" was looked for */
+	int64		last_window;	/* no row had a later one then */
 
 	/*
 	 * State of a query with a window.  Panes have no locator of their own:
@@ -99,6 +104,15 @@ extern void vs_target_write(VsTarget *target);	/* what waits, now: before the
 /* Put the row with this TID, or with these lookup values, into oldslot. */
 extern bool vs_target_fetch(VsTarget *target, ItemPointer tid);
 extern bool vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *nulls);
+
+/*
+ * Is there certainly no row with these lookup values, as none has such a late
+ * window?  Of rows that were written after the first such question, or
+ * vs_target_find, it does not know, unless vs_target_look_again is called: a
+ * group comes once only.
+ */
+extern bool vs_target_is_beyond(VsTarget *target, const Datum *values, const bool *nulls);
+extern void vs_target_look_again(VsTarget *target);
 
 /* Prepare a state table to be searched by its windows; see above. */
 extern void vs_target_use_windows(VsTarget *target, AttrNumber window, Oid pane_index,

@@ -98,6 +98,35 @@ vs_plan_change(VsPlan *plan)
 	return plan->change_plan;
 }
 
+/*
+ * The plan for the same delta where most rows are groups of their own: to sort
+ * the rows costs less than to hash them, and then to sort the groups.
+ */
+PlannedStmt *
+vs_plan_sorted(VsPlan *plan)
+{
+	Assert(vs_plan_orders_groups(plan));
+	if (plan->sorted_plan == NULL)
+	{
+		Query	   *query = admit_query(plan, groups_query(plan, false));
+
+		query->groupClause = lcons(copyObject(linitial(query->sortClause)), query->groupClause);
+		plan->sorted_plan = plan_over_delta(plan, query, "enable_hashagg");
+	}
+	return plan->sorted_plan;
+}
+
+/*
+ * Do groups come in an order?  Few of those that are emitted once are ever met
+ * again.
+ */
+bool
+vs_plan_orders_groups(VsPlan *plan)
+{
+	return plan->strategy == VS_STRATEGY_GROUPS && plan->nkeys > 0 &&
+		(!plan->final || plan->corrects || plan->panes);
+}
+
 /* The plan for the same delta, bucket by bucket. */
 PlannedStmt *
 vs_plan_buckets(VsPlan *plan, bool several)
@@ -247,7 +276,7 @@ groups_query(VsPlan *plan, bool change)
 	query->havingQual = NULL;
 	query->hasTargetSRFs = false;
 	query->hasAggs = plan->naggs > 0;
-	if (plan->nkeys > 0)
+	if (vs_plan_orders_groups(plan))
 		tlist = sort_by_hash(plan, query, tlist);
 	query->targetList = tlist;
 	return query;
@@ -355,16 +384,31 @@ admit_query(VsPlan *plan, Query *query)
 	return query;
 }
 
+/* The size of windows, in units of their type. */
+static int64
+window_size(VsWindow *window)
+{
+	int64		size = window->size;
+
+	if (window->type == INT8OID)
+		size /= 1000;
+	else if (window->type == DATEOID)
+		size /= USECS_PER_DAY;
+	return Max(size, 1);
+}
+
 /*
  * Let the groups come in the order of the hash of their keys, which is the
- * last column.  Rows of the output and of the state, index entries and cache
- * entries are then made in that order, and later batches pass through them in
- * that order: neighbours in the delta are neighbours everywhere.
+ * last column, or, with a tumbling window, of key_order().  Rows of the output
+ * and of the state, index entries and cache entries are then made in that
+ * order, and later batches pass through them in that order: neighbours in the
+ * delta are neighbours everywhere.
  */
 static List *
 sort_by_hash(VsPlan *plan, Query *query, List *tlist)
 {
 	SortGroupClause *clause = makeNode(SortGroupClause);
+	bool		tumble = plan->window.kind == VS_WINDOW_TUMBLE;
 	List	   *args = NIL;
 	TargetEntry *tle;
 	ListCell   *lc;
@@ -375,11 +419,19 @@ sort_by_hash(VsPlan *plan, Query *query, List *tlist)
 			break;
 		args = lappend(args, copyObject(lfirst_node(TargetEntry, lc)->expr));
 	}
-	tle = makeTargetEntry((Expr *) makeFuncExpr(vs_registry_key_hash(), INT8OID, args,
+	if (tumble)
+	{
+		TargetEntry *window = list_nth(tlist, plan->window.key);
+
+		args = lcons(copyObject(window->expr), args);
+		args = lcons(makeConst(INT8OID, -1, InvalidOid, sizeof(int64),
+							   Int64GetDatum(window_size(&plan->window)), false,
+							   FLOAT8PASSBYVAL), args);
+	}
+	tle = makeTargetEntry((Expr *) makeFuncExpr(tumble ? vs_registry_key_order() :
+												vs_registry_key_hash(), INT8OID, args,
 												InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
 						  list_length(tlist) + 1, NULL, false);
-	if (plan->final && !plan->corrects && !plan->panes)
-		return lappend(tlist, tle); /* few groups are ever met again */
 	get_sort_group_operators(INT8OID, true, true, false,
 							 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
 	clause->tleSortGroupRef = assignSortGroupRef(tle, tlist);

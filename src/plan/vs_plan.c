@@ -1067,6 +1067,24 @@ vs_plan_locator_columns(VsPlan *plan, bool *image)
 	return attnums;
 }
 
+List *
+vs_plan_state_keys(VsPlan *plan)
+{
+	List	   *attnums = NIL;
+
+	for (int i = 1; i <= plan->nkeys; i++)
+		attnums = lappend_int(attnums, i);
+	return attnums;
+}
+
+AttrNumber
+vs_plan_locator_window(VsPlan *plan, bool state)
+{
+	if (plan->window.kind != VS_WINDOW_TUMBLE || (plan->top.standing && !state))
+		return 0;
+	return state ? plan->window.key + 1 : plan->keys[plan->window.key].output_attno;
+}
+
 /*
  * The column of the state table that has the windows, or panes, if they have
  * to be found by it: because they are panes, because they close, or because

@@ -211,10 +211,14 @@ typedef struct VsPlan
 	 * aggregate the partial values of the rows that came and of those that
 	 * went; or the output columns and the weight, ordered so that of one key
 	 * -1 comes before +1.  Groups end with the hash of their keys, if any,
-	 * and come in its order.
+	 * and come in its order; those of tumbling windows with key_order(),
+	 * unless they are emitted once, in no order.
 	 */
 	PlannedStmt *insert_plan;
 	PlannedStmt *change_plan;
+	PlannedStmt *sorted_plan;	/* as insert_plan, if groups come in an order */
+	bool		most_alone;		/* more than half of the rows that came last
+								 * were groups of their own */
 	PlannedStmt *bucket_plans[2];	/* as insert_plan, but each bucket of the
 									 * delta for itself, one after the other:
 									 * its number comes behind the partial
@@ -274,6 +278,15 @@ extern List *vs_plan_state_columns(VsPlan *plan);
 /* Columns of the output by which a row is found, and whether by their image. */
 extern List *vs_plan_locator_columns(VsPlan *plan, bool *image);
 
+/* Columns of the state table by which a group is found. */
+extern List *vs_plan_state_keys(VsPlan *plan);
+
+/*
+ * The column of output, or state, that comes before the hash in the index by
+ * which groups are found: tumbling windows; or 0.
+ */
+extern AttrNumber vs_plan_locator_window(VsPlan *plan, bool state);
+
 /* The window that an analyzed query groups by; false: there is none. */
 extern bool vs_window_find(Query *query, VsWindow *window);
 
@@ -283,6 +296,8 @@ extern AttrNumber vs_plan_window_column(VsPlan *plan);	/* 0: none is needed */
 extern Agg *vs_plan_agg(PlannedStmt *stmt);
 extern PlannedStmt *vs_plan_insert(VsPlan *plan);
 extern PlannedStmt *vs_plan_change(VsPlan *plan);
+extern PlannedStmt *vs_plan_sorted(VsPlan *plan);
+extern bool vs_plan_orders_groups(VsPlan *plan);
 extern PlannedStmt *vs_plan_buckets(VsPlan *plan, bool several);
 extern PlannedStmt *vs_plan_top(VsPlan *plan);	/* the rows of the output,
 												 * from the source */

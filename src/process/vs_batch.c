@@ -50,6 +50,9 @@
  */
 #define MAX_BUCKET_ROWS	150
 
+/* Fewer rows tell nothing about those of the next batches. */
+#define LEARN_ROWS		1000
+
 /* Does this process run a batch? */
 static bool running = false;
 
@@ -71,6 +74,7 @@ static void execute_buckets(VsBatch *batch, uint64 rows);
 static void merge_in_bucket(VsRun *run, TupleTableSlot *slot);
 static void begin_in_memory(VsRun *run);
 static PlannedStmt *delta_plan(VsBatch *batch);
+static void learn_from(VsRun *run, uint64 rows);
 
 bool
 vs_batch_running(void)
@@ -560,6 +564,10 @@ merge_in_bucket(VsRun *run, TupleTableSlot *slot)
 
 	if (bucket != run->bucket && run->bucket >= 0)
 	{
+		/* its groups may come again */
+		vs_target_look_again(run->output);
+		if (run->state)
+			vs_target_look_again(run->state);
 		/* a command cannot update a row that it has written itself */
 		vs_top_finish(run);
 		vs_target_write(run->output);
@@ -585,6 +593,8 @@ vs_execute_window(VsBatch *batch, uint64 first, uint64 last)
 {
 	PlannedStmt *stmt;
 	VsRun	   *run;
+	VsDeltaCounters before;
+	VsDeltaCounters after;
 
 	if (batch->plan->strategy == VS_STRATEGY_ROW_WINDOW)
 	{
@@ -599,7 +609,10 @@ vs_execute_window(VsBatch *batch, uint64 first, uint64 last)
 	{
 		vs_clock_attach(batch);
 		vs_groups_begin(run);
+		vs_delta_counters(batch->delta, &before);
 		vs_run_plan(run, stmt, NULL, vs_groups_merge);
+		vs_delta_counters(batch->delta, &after);
+		learn_from(run, after.rows_in - before.rows_in);
 		vs_wait_point("after-merge");
 		vs_groups_finish(run);
 		vs_clock_attach(NULL);
@@ -680,18 +693,20 @@ vs_run_begin(VsBatch *batch)
 		return run;
 	}
 	if (lookup != NIL)
-		locator = vs_registry_locator(batch->outputid, lookup, image, true);
+		locator = vs_registry_locator(batch->outputid, lookup, image,
+									  vs_plan_locator_window(plan, false), true);
 	run->output = vs_target_begin(batch->outputid, plan->ncolumns + (stream ? 3 : 0),
 								  lookup, image, locator, batch->snapshot);
 	if (OidIsValid(plan->entry.state))
 	{
 		bool		buffers = plan->strategy == VS_STRATEGY_ROW_WINDOW;
 
-		lookup = NIL;
-		for (int i = 1; i <= plan->nkeys + (buffers ? 1 : 0); i++)
-			lookup = lappend_int(lookup, i);
+		lookup = vs_plan_state_keys(plan);
+		if (buffers)
+			lookup = lappend_int(lookup, plan->nkeys + 1);
 		locator = lookup == NIL || plan->panes || buffers ? InvalidOid :
-			vs_registry_locator(plan->entry.state, lookup, false, true);
+			vs_registry_locator(plan->entry.state, lookup, false,
+								vs_plan_locator_window(plan, true), true);
 		vs_registry_window_indexes(plan->entry.state, plan, &panes, &windows);
 		run->state = vs_target_begin(plan->entry.state, plan->groupdesc->natts,
 									 lookup, false, locator, batch->snapshot);
@@ -721,10 +736,8 @@ begin_in_memory(VsRun *run)
 										 ExecCleanTypeFromTL(plan->query->targetList), lookup);
 	if (vs_plan_state_columns(plan) == NIL || plan->strategy == VS_STRATEGY_ROW_WINDOW)
 		return;
-	lookup = NIL;
-	for (int i = 1; i <= plan->nkeys; i++)
-		lookup = lappend_int(lookup, i);
-	run->state = vs_target_begin_memory(run->batch->state_rows, plan->groupdesc, lookup);
+	run->state = vs_target_begin_memory(run->batch->state_rows, plan->groupdesc,
+										vs_plan_state_keys(plan));
 	if (vs_plan_window_column(plan) != 0)
 		vs_target_use_windows(run->state, vs_plan_window_column(plan), InvalidOid, InvalidOid);
 }
@@ -740,6 +753,17 @@ vs_run_end(VsRun *run)
 }
 
 /*
+ * So many rows have come in the groups that this run has merged.  The next ones
+ * will be of the same kind.
+ */
+static void
+learn_from(VsRun *run, uint64 rows)
+{
+	if (rows >= LEARN_ROWS && !run->batch->change && vs_plan_orders_groups(run->plan))
+		run->plan->most_alone = run->ngroups > rows / 2;
+}
+
+/*
  * The plan for this delta.  Hash tables are sized for the delta at hand, not
  * for the one that was there when the plan was made.
  */
@@ -747,8 +771,11 @@ static PlannedStmt *
 delta_plan(VsBatch *batch)
 {
 	VsPlan	   *plan = batch->plan;
-	PlannedStmt *stmt = batch->change ? vs_plan_change(plan) : vs_plan_insert(plan);
+	PlannedStmt *stmt;
 
+	if (!batch->change && plan->most_alone)
+		return vs_plan_sorted(plan);
+	stmt = batch->change ? vs_plan_change(plan) : vs_plan_insert(plan);
 	if (plan->strategy == VS_STRATEGY_GROUPS && vs_plan_agg(stmt) != NULL)
 	{
 		Agg		   *agg = vs_plan_agg(stmt);

@@ -128,8 +128,7 @@ vs_correct_later(VsRun *run, TupleTableSlot *slot)
 		corrections->other = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	}
 	correction = palloc0(sizeof(VsCorrection));
-	correction->hash =
-		DatumGetUInt64(slot->tts_values[slot->tts_tupleDescriptor->natts - 1]);
+	correction->hash = vs_hasher_hash(run->hasher, slot->tts_values, slot->tts_isnull);
 	correction->partial = ExecCopySlotMinimalTuple(slot);
 	MemoryContextSwitchTo(old);
 

@@ -29,6 +29,8 @@
 #include "vs_compat.h"
 
 static VsMergeGroup *load_group(VsRun *run, TupleTableSlot *slot);
+static void hash_group(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls);
+static bool is_beyond(VsRun *run, const Datum *keys, const bool *nulls);
 static bool load_from_cache(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls);
 static bool load_from_tables(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls);
 static Datum inline_value(Datum value, int16 typlen);
@@ -40,10 +42,11 @@ static void combine_inserts(VsRun *run, VsMergeGroup *group, const Datum *values
 static bool combine_changes(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls);
 static int64 rows_counted(VsRun *run, const Datum *values);
 static int64 group_count(VsRun *run, VsMergeGroup *group);
-static void emit_group(VsRun *run, VsMergeGroup *group);
+static void emit_group(VsRun *run, VsMergeGroup *group, bool passing);
 static void write_group(VsRun *run, VsMergeGroup *group);
 static void delete_group(VsRun *run, VsMergeGroup *group);
-static void write_output_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *row_nulls);
+static void write_output_row(VsRun *run, VsMergeGroup *group, bool pass, bool passing, Datum *row,
+							 bool *row_nulls);
 static void tell_change(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *row_nulls);
 static bool in_output(VsRun *run, VsMergeGroup *group);
 static void write_state_row(VsRun *run, VsMergeGroup *group);
@@ -99,6 +102,7 @@ vs_groups_merge(VsRun *run, TupleTableSlot *slot)
 	VsMergeGroup *group;
 	bool		complete = true;
 
+	run->ngroups++;
 	slot_getallattrs(slot);
 	if (run->corrections && vs_correct_later(run, slot))
 		return;
@@ -166,18 +170,25 @@ load_group(VsRun *run, TupleTableSlot *slot)
 	const Datum *keys = slot->tts_values;
 	const bool *nulls = slot->tts_isnull;
 	VsMergeGroup *group = palloc0(sizeof(VsMergeGroup));
+	bool		lookup;
 
 	group->cache_index = -1;
 	ItemPointerSetInvalid(&group->output_tid);
 	ItemPointerSetInvalid(&group->state_tid);
 	group->values = palloc(sizeof(Datum) * natts);
 	group->nulls = palloc(sizeof(bool) * natts);
-	if (plan->nkeys > 0)
+	if (plan->nkeys > 0 && plan->window.kind != VS_WINDOW_TUMBLE)
+	{
 		group->hash = DatumGetUInt64(keys[slot->tts_tupleDescriptor->natts - 1]);
+		group->hashed = true;
+	}
 
+	lookup = !run->batch->fresh && !is_beyond(run, keys, nulls);
+	if (lookup || run->batch->kept || run->corrections)
+		hash_group(run, group, keys, nulls);
 	if (run->corrections && vs_correct_load(run, group, keys, nulls))
 		uncache(run, keys, nulls);
-	else if (!run->batch->fresh)
+	else if (lookup)
 		group->found = load_from_cache(run, group, keys, nulls) ||
 			load_from_tables(run, group, keys, nulls);
 	/* it was kept before its window closed and its row was written */
@@ -209,6 +220,29 @@ load_group(VsRun *run, TupleTableSlot *slot)
 		memcpy(group->old_nulls, group->nulls, sizeof(bool) * natts);
 	}
 	return group;
+}
+
+/* Groups that are not looked for have a hash only if they are cached. */
+static void
+hash_group(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls)
+{
+	if (!group->hashed)
+		group->hash = vs_hasher_hash(run->hasher, keys, nulls);
+	group->hashed = true;
+}
+
+/*
+ * Is this group's window later than those of all groups that are kept?  Then
+ * neither the tables have the group, nor the cache.
+ */
+static bool
+is_beyond(VsRun *run, const Datum *keys, const bool *nulls)
+{
+	if (run->state == NULL ? run->output->locator == NULL :
+		!vs_target_is_beyond(run->state, keys, nulls))
+		return false;
+	return run->plan->changelog || run->output->locator == NULL ||
+		vs_target_is_beyond(run->output, keys, nulls);
 }
 
 /* Look a group up in the shared cache; false if it is not there. */
@@ -478,9 +512,9 @@ group_count(VsRun *run, VsMergeGroup *group)
  * ----------
  */
 
-/* Bring the output in line with a group. */
+/* Bring the output in line with a group.  "passing": its place there is not to be known. */
 static void
-emit_group(VsRun *run, VsMergeGroup *group)
+emit_group(VsRun *run, VsMergeGroup *group, bool passing)
 {
 	Datum	   *row;
 	bool	   *row_nulls;
@@ -489,7 +523,7 @@ emit_group(VsRun *run, VsMergeGroup *group)
 	if (run->plan->changelog)
 		tell_change(run, group, pass, row, row_nulls);
 	else
-		write_output_row(run, group, pass, row, row_nulls);
+		write_output_row(run, group, pass, passing, row, row_nulls);
 }
 
 /* Write a group that has changed: to the output, if it shows by itself, state and cache. */
@@ -497,6 +531,8 @@ static void
 write_group(VsRun *run, VsMergeGroup *group)
 {
 	VsGroup		cached;
+	bool		passing = !group->found && (run->batch->fresh || !run->plan->final) &&
+	vs_window_is_past(run, group->values);
 
 	if (group->correction)
 	{
@@ -506,9 +542,9 @@ write_group(VsRun *run, VsMergeGroup *group)
 	if (run->plan->panes)
 		vs_panes_touch(run, group);
 	else if (!run->plan->final)
-		emit_group(run, group);
+		emit_group(run, group, passing);
 	else if (vs_window_is_closed(run, group->values))
-		emit_group(run, group); /* a correction */
+		emit_group(run, group, passing);	/* a correction */
 	else if (vs_close_group(run, group))
 		return;
 	if (run->state)
@@ -519,8 +555,9 @@ write_group(VsRun *run, VsMergeGroup *group)
 
 	if (run->batch->shared == NULL)
 		return;
-	if (run->batch->fresh && vs_window_is_past(run, group->values))
+	if (passing)
 		return;					/* it would only take room from others */
+	hash_group(run, group, group->values, group->nulls);
 	cached.hash = group->hash;
 	cached.output_tid = group->output_tid;
 	cached.state_tid = group->state_tid;
@@ -573,7 +610,8 @@ vs_group_output_row(VsRun *run, const Datum *values, const bool *nulls,
 
 /* Bring the output table's row of a group in line. */
 static void
-write_output_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *row_nulls)
+write_output_row(VsRun *run, VsMergeGroup *group, bool pass, bool passing, Datum *row,
+				 bool *row_nulls)
 {
 	bool		exists = ItemPointerIsValid(&group->output_tid);
 
@@ -592,8 +630,8 @@ write_output_row(VsRun *run, VsMergeGroup *group, bool pass, Datum *row, bool *r
 		vs_emit_update(run, &group->output_tid, row, row_nulls, NULL, NULL);
 		group->output_tid = run->output->slot->tts_tid;
 	}
-	else if (pass && run->batch->fresh && vs_window_is_past(run, group->values))
-		vs_emit_append(run, row, row_nulls);	/* it is not cached, either */
+	else if (pass && passing)
+		vs_emit_append(run, row, row_nulls);
 	else if (pass)
 	{
 		vs_emit_insert(run, row, row_nulls);
@@ -692,7 +730,7 @@ delete_group(VsRun *run, VsMergeGroup *group)
 	else if (run->plan->changelog)
 		tell_change(run, group, false, NULL, NULL);
 	else
-		write_output_row(run, group, false, NULL, NULL);
+		write_output_row(run, group, false, false, NULL, NULL);
 	if (run->state && ItemPointerIsValid(&group->state_tid))
 	{
 		vs_target_delete(run->state, &group->state_tid);

@@ -13,7 +13,8 @@
 /* A group while it is worked on; everything in the run's row context. */
 typedef struct VsMergeGroup
 {
-	uint64		hash;
+	uint64		hash;			/* once "hashed" */
+	bool		hashed;
 	bool		found;
 	int			cache_index;	/* entry in the cache, or -1 */
 	ItemPointerData output_tid;

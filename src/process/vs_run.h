@@ -120,6 +120,7 @@ typedef struct VsRun
 	ExprContext *econtext;
 	TupleTableSlot *finalslot;	/* keys and final values */
 	int64		bucket;			/* that is being merged; -1: none yet */
+	uint64		ngroups;		/* merged so far */
 	ProjectionInfo *projection; /* output row from finalslot */
 	ExprState  *having;
 	List	   *touched;		/* of VsTouched */

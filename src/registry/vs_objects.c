@@ -96,9 +96,9 @@ static int64 last_offset(Oid output);
 static Oid	own_function(const char *name, int nargs, Oid argtype);
 static List *hashed_columns(List *attnums);
 static Node *index_expression(Relation index);
-static Oid	find_locator(Relation rel, Oid func, List *attnums);
+static Oid	find_locator(Relation rel, Oid func, List *attnums, AttrNumber window);
 static bool matches_hash(Node *expr, Oid func, List *attnums);
-static Oid	create_locator(Relation rel, Oid func, List *attnums, const char *name);
+static IndexElem *column_element(Oid relation, AttrNumber column);
 static IndexElem *hash_element(Relation rel, Oid func, List *attnums, const char *name);
 static Oid	create_index(Relation rel, List *elements);
 static Oid	window_index(Oid state, List *hashed, AttrNumber column);
@@ -179,7 +179,7 @@ vs_registry_query(Oid view)
  * found if it has keys.  Owned by the extension's owner.
  */
 Oid
-vs_registry_create_state(Oid output, List *columns, int nkeys, int fillfactor)
+vs_registry_create_state(Oid output, List *columns, int nkeys, AttrNumber window, int fillfactor)
 {
 	Identity	before;
 	Oid			state;
@@ -199,7 +199,7 @@ vs_registry_create_state(Oid output, List *columns, int nkeys, int fillfactor)
 
 		for (int i = 1; i <= nkeys; i++)
 			attnums = lappend_int(attnums, i);
-		(void) vs_registry_locator(state, attnums, false, true);
+		(void) vs_registry_locator(state, attnums, false, window, true);
 	}
 	become(&before);
 	return state;
@@ -212,23 +212,36 @@ vs_registry_key_hash(void)
 	return own_function("key_hash", 1, ANYOID);
 }
 
+/* velostream.key_order(VARIADIC "any") */
+Oid
+vs_registry_key_order(void)
+{
+	return own_function("key_order", 1, ANYOID);
+}
+
 /*
- * The index over the hash of some columns by which rows are found: looked for
- * by what it indexes, whatever its name.  If there is none: made when "create"
- * says so (with ShareLock on the table), else InvalidOid.
+ * The index over the hash of some columns by which rows are found, behind the
+ * column "window" if it is not 0: looked for by what it indexes, whatever its
+ * name.  If there is none: made when "create" says so (with ShareLock on the
+ * table), else InvalidOid.
  */
 Oid
-vs_registry_locator(Oid relation, List *attnums, bool image, bool create)
+vs_registry_locator(Oid relation, List *attnums, bool image, AttrNumber window, bool create)
 {
 	Relation	rel = table_open(relation, AccessShareLock);
 	Oid			func = own_function(image ? "row_hash" : "key_hash", 1, ANYOID);
 	Oid			index;
 
 	attnums = hashed_columns(attnums);
-	index = find_locator(rel, func, attnums);
+	index = find_locator(rel, func, attnums, window);
 	if (!OidIsValid(index) && create)
 	{
-		index = create_locator(rel, func, attnums, image ? "row_hash" : "key_hash");
+		List	   *elements = list_make1(hash_element(rel, func, attnums,
+													   image ? "row_hash" : "key_hash"));
+
+		if (window != 0)
+			elements = lcons(column_element(relation, window), elements);
+		index = create_index(rel, elements);
 		depend_internally(RelationRelationId, index, relation);
 		CommandCounterIncrement();
 	}
@@ -251,15 +264,11 @@ window_index(Oid state, List *hashed, AttrNumber column)
 	result = find_window_index(rel, func, hashed, column);
 	if (!OidIsValid(result))
 	{
-		IndexElem  *elem = makeNode(IndexElem);
 		List	   *elements = NIL;
 
 		if (hashed != NIL)
 			elements = list_make1(hash_element(rel, func, hashed, "key_hash"));
-		elem->name = get_attname(state, column, false);
-		elem->ordering = SORTBY_DEFAULT;
-		elem->nulls_ordering = SORTBY_NULLS_DEFAULT;
-		result = create_index(rel, lappend(elements, elem));
+		result = create_index(rel, lappend(elements, column_element(state, column)));
 		depend_internally(RelationRelationId, result, state);
 		CommandCounterIncrement();
 	}
@@ -277,6 +286,7 @@ vs_registry_window_indexes(Oid state, struct VsPlan *plan, Oid *panes, Oid *wind
 {
 	bool		buffers = plan->strategy == VS_STRATEGY_ROW_WINDOW;
 	AttrNumber	column = vs_plan_window_column(plan);
+	bool		by_window = plan->timed || (plan->top.standing && plan->top.window != 0);
 
 	*panes = *windows = InvalidOid;
 	if (plan->panes || buffers)
@@ -288,7 +298,9 @@ vs_registry_window_indexes(Oid state, struct VsPlan *plan, Oid *panes, Oid *wind
 				hashed = lappend_int(hashed, i);
 		*panes = window_index(state, hashed, column);
 	}
-	if (plan->timed || (plan->top.standing && plan->top.window != 0))
+	if (by_window && !plan->panes)
+		*windows = vs_registry_locator(state, vs_plan_state_keys(plan), false, column, true);
+	else if (by_window)
 		*windows = window_index(state, NIL, column);
 	else if (buffers && plan->row_window.expire >= 0)
 		*windows = window_index(state, NIL, column + 1);
@@ -308,11 +320,12 @@ vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan)
 	entry->state = InvalidOid;
 	/* rows of buffers are never updated */
 	if (columns != NIL && plan->strategy == VS_STRATEGY_ROW_WINDOW)
-		entry->state = vs_registry_create_state(entry->output, columns, 0,
+		entry->state = vs_registry_create_state(entry->output, columns, 0, 0,
 												HEAP_DEFAULT_FILLFACTOR);
 	else if (columns != NIL)
 		entry->state = vs_registry_create_state(entry->output, columns,
 												plan->panes ? 0 : plan->nkeys,
+												vs_plan_locator_window(plan, true),
 												VS_GROUP_FILLFACTOR);
 	if (columns != NIL)
 		vs_registry_window_indexes(entry->state, plan, &panes, &windows);
@@ -376,7 +389,8 @@ equip_output(const VsQueryEntry *entry, struct VsPlan *plan)
 
 	if (attnums != NIL)
 		depend_internally(RelationRelationId,
-						  vs_registry_locator(entry->output, attnums, image, true),
+						  vs_registry_locator(entry->output, attnums, image,
+											  vs_plan_locator_window(plan, false), true),
 						  entry->output);
 }
 
@@ -755,11 +769,12 @@ index_expression(Relation index)
 	return linitial((List *) stringToNode(TextDatumGetCString(exprs)));
 }
 
-/* A usable index on just func(columns), or InvalidOid. */
+/* A usable index on just func(columns), behind "window" unless that is 0, or InvalidOid. */
 static Oid
-find_locator(Relation rel, Oid func, List *attnums)
+find_locator(Relation rel, Oid func, List *attnums, AttrNumber window)
 {
 	List	   *indexes = RelationGetIndexList(rel);
+	int			last = window != 0 ? 1 : 0;
 	Oid			result = InvalidOid;
 	ListCell   *lc;
 
@@ -768,8 +783,9 @@ find_locator(Relation rel, Oid func, List *attnums)
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
 		if (index->rd_rel->relam == BTREE_AM_OID &&
-			index->rd_index->indnatts == 1 &&
-			index->rd_index->indkey.values[0] == 0 &&
+			index->rd_index->indnatts == last + 1 &&
+			index->rd_index->indkey.values[0] == window &&
+			index->rd_index->indkey.values[last] == 0 &&
 			index->rd_index->indisvalid &&
 			index->rd_index->indisready &&
 			heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) &&
@@ -832,11 +848,16 @@ matches_hash(Node *expr, Oid func, List *attnums)
 	return true;
 }
 
-/* Make the index by which rows of a table are found: on a hash of these columns. */
-static Oid
-create_locator(Relation rel, Oid func, List *attnums, const char *name)
+/* A column of a table, as one of an index. */
+static IndexElem *
+column_element(Oid relation, AttrNumber column)
 {
-	return create_index(rel, list_make1(hash_element(rel, func, attnums, name)));
+	IndexElem  *elem = makeNode(IndexElem);
+
+	elem->name = get_attname(relation, column, false);
+	elem->ordering = SORTBY_DEFAULT;
+	elem->nulls_ordering = SORTBY_NULLS_DEFAULT;
+	return elem;
 }
 
 /* The hash of some columns, as the column of an index. */

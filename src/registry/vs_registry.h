@@ -143,10 +143,11 @@ extern void vs_run_as_end(const VsRunAs *before);
  *
  * create_view stores the query as a view owned by the extension's owner, its
  * columns named like the output's first ones.  create_state makes the state
- * table from "columns" (ColumnDefs) with a btree index on
- * velostream.key_hash(first nkeys columns) when nkeys > 0.  locator finds the
- * same kind of index on any table (image: on velostream.row_hash), or makes
- * it; InvalidOid if there is none and not "create".  window_indexes does so for
+ * table from "columns" (ColumnDefs) with a locator on its first nkeys columns
+ * when nkeys > 0.  A locator is a btree index on velostream.key_hash(columns)
+ * (image: on velostream.row_hash), behind the column "window" if that is not
+ * 0; vs_registry_locator finds it on any table, or makes it; InvalidOid if there
+ * is none and not "create".  window_indexes does so for
  * those of a state table on windows or panes, behind the hash of the other keys.
  * equip makes all that a plan needs and sets entry->state: a state table with
  * keys has an index from the beginning.  link records the dependencies and makes
@@ -158,13 +159,16 @@ extern void vs_run_as_end(const VsRunAs *before);
 struct VsPlan;
 
 extern Oid	vs_registry_create_view(Oid output, Query *query);
-extern Oid	vs_registry_create_state(Oid output, List *columns, int nkeys, int fillfactor);
-extern Oid	vs_registry_locator(Oid relation, List *attnums, bool image, bool create);
+extern Oid	vs_registry_create_state(Oid output, List *columns, int nkeys, AttrNumber window,
+									 int fillfactor);
+extern Oid	vs_registry_locator(Oid relation, List *attnums, bool image, AttrNumber window,
+								bool create);
 extern void vs_registry_window_indexes(Oid state, struct VsPlan *plan, Oid *panes, Oid *windows);
 extern void vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan);
 extern void vs_registry_rename(Oid output); /* what is named after it follows */
 extern void vs_registry_rename(Oid output);
 extern Oid	vs_registry_key_hash(void);
+extern Oid	vs_registry_key_order(void);
 extern void vs_registry_link(const VsQueryEntry *entry);
 extern bool vs_registry_adopt(Oid output, bool force);
 

@@ -33,6 +33,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
+#include "functions/vs_window_funcs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/primnodes.h"
 #include "state/vs_hash.h"
@@ -43,6 +44,9 @@
 
 #define HASH_OF_NULL	UINT64CONST(0x9e3779b97f4a7c15)
 #define HASH_OF_ANY		UINT64CONST(0xd1b54a32d192ed03)
+
+/* So much of the hash is in key_order(). */
+#define ORDER_HASH_BITS	24
 
 typedef enum HashWay
 {
@@ -75,9 +79,10 @@ struct VsHasher
 
 PG_FUNCTION_INFO_V1(velostream_key_hash);
 PG_FUNCTION_INFO_V1(velostream_row_hash);
+PG_FUNCTION_INFO_V1(velostream_key_order);
 
-static Datum hash_arguments(FunctionCallInfo fcinfo, bool image);
-static VsHasher *hasher_of_call(FunctionCallInfo fcinfo, bool image);
+static uint64 hash_arguments(FunctionCallInfo fcinfo, int first, bool image);
+static VsHasher *hasher_of_call(FunctionCallInfo fcinfo, int first, bool image);
 static void prepare_column(HashColumn *column, Oid type, Oid collation, bool image);
 static bool equal_is_equal_image(TypeCacheEntry *typentry, Oid collation);
 static FunctionCallInfo prepare_call(Oid function, FmgrInfo *flinfo, int nargs, Oid collation);
@@ -94,38 +99,61 @@ static TupleDesc open_record(Datum value, HeapTupleHeader *header, Datum **value
 Datum
 velostream_key_hash(PG_FUNCTION_ARGS)
 {
-	return hash_arguments(fcinfo, false);
+	PG_RETURN_INT64((int64) hash_arguments(fcinfo, 0, false));
 }
 
 /* SQL: row_hash(VARIADIC "any") returns bigint */
 Datum
 velostream_row_hash(PG_FUNCTION_ARGS)
 {
-	return hash_arguments(fcinfo, true);
+	PG_RETURN_INT64((int64) hash_arguments(fcinfo, 0, true));
 }
 
-static Datum
-hash_arguments(FunctionCallInfo fcinfo, bool image)
+/*
+ * SQL: key_order(VARIADIC "any") returns bigint.  The number of the window, and
+ * in the bits below it the upper ones of the hash: groups in this order are
+ * nearly in that of (window, key_hash(key)), which takes longer to compare.
+ */
+Datum
+velostream_key_order(PG_FUNCTION_ARGS)
 {
-	VsHasher   *hasher = hasher_of_call(fcinfo, image);
+	Oid			type;
+	uint64		number;
+
+	if (PG_NARGS() < 3 || get_fn_expr_argtype(fcinfo->flinfo, 0) != INT8OID ||
+		PG_ARGISNULL(0) || PG_GETARG_INT64(0) <= 0 || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	type = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	if (type != INT8OID && type != DATEOID && type != TIMESTAMPOID && type != TIMESTAMPTZOID)
+		PG_RETURN_NULL();
+	number = vs_time_number(type, PG_GETARG_DATUM(1)) / PG_GETARG_INT64(0);
+	PG_RETURN_INT64((int64) (number << ORDER_HASH_BITS |
+							 hash_arguments(fcinfo, 2, false) >> (64 - ORDER_HASH_BITS)));
+}
+
+/* The hash of all arguments from "first" on. */
+static uint64
+hash_arguments(FunctionCallInfo fcinfo, int first, bool image)
+{
+	VsHasher   *hasher = hasher_of_call(fcinfo, first, image);
 	Datum		values[FUNC_MAX_ARGS];
 	bool		nulls[FUNC_MAX_ARGS];
 
 	for (int i = 0; i < hasher->n; i++)
 	{
-		values[i] = PG_GETARG_DATUM(i);
-		nulls[i] = PG_ARGISNULL(i);
+		values[i] = PG_GETARG_DATUM(first + i);
+		nulls[i] = PG_ARGISNULL(first + i);
 	}
-	PG_RETURN_INT64((int64) vs_hasher_hash(hasher, values, nulls));
+	return vs_hasher_hash(hasher, values, nulls);
 }
 
 /* The hasher for this call's arguments, kept in fn_extra. */
 static VsHasher *
-hasher_of_call(FunctionCallInfo fcinfo, bool image)
+hasher_of_call(FunctionCallInfo fcinfo, int first, bool image)
 {
 	FmgrInfo   *flinfo = fcinfo->flinfo;
 	VsHasher   *hasher = flinfo->fn_extra;
-	int			n = PG_NARGS();
+	int			n = PG_NARGS() - first;
 	Oid			types[FUNC_MAX_ARGS];
 	Oid			collations[FUNC_MAX_ARGS];
 	MemoryContext old;
@@ -141,15 +169,15 @@ hasher_of_call(FunctionCallInfo fcinfo, bool image)
 				 errhint("Pass the values one by one, or the array without VARIADIC.")));
 	for (int i = 0; i < n; i++)
 	{
-		types[i] = get_fn_expr_argtype(flinfo, i);
+		types[i] = get_fn_expr_argtype(flinfo, first + i);
 		if (!OidIsValid(types[i]) || types[i] == UNKNOWNOID)
 			ereport(ERROR,
 					(errcode(ERRCODE_INDETERMINATE_DATATYPE),
-					 errmsg("could not determine data type for argument %d", i + 1),
+					 errmsg("could not determine data type for argument %d", first + i + 1),
 					 errhint("Cast the argument to its type.")));
 		collations[i] = InvalidOid;
 		if (flinfo->fn_expr != NULL && IsA(flinfo->fn_expr, FuncExpr))
-			collations[i] = exprCollation(list_nth(((FuncExpr *) flinfo->fn_expr)->args, i));
+			collations[i] = exprCollation(list_nth(((FuncExpr *) flinfo->fn_expr)->args, first + i));
 	}
 
 	old = MemoryContextSwitchTo(flinfo->fn_mcxt);
