@@ -42,6 +42,7 @@ SELECT velostream.collect(ARRAY[1]);
 CREATE DOMAIN positive AS int CHECK (VALUE > 0);
 SELECT pg_typeof(velostream.collect(n::positive)), velostream.collect(n::positive) = array_agg(n::positive ORDER BY n) AS same, velostream.last(n::positive, t), velostream.median(n::positive) FROM r;
 SELECT velostream.collect(ROW(n, x)) FROM r;
+SELECT velostream.collect(textout(n::text)) FROM r;
 SELECT pg_typeof(velostream.collect(n)) AS a, pg_typeof(velostream.collect(r)) AS b, pg_typeof(velostream.collect(x)) AS c FROM r;
 SELECT velostream.group_concat(x) AS a, velostream.group_concat(x, '; ') AS b, velostream.listagg(x, NULL) AS c, velostream.listagg(x) AS d, velostream.group_concat(x, '') FILTER (WHERE x IS NULL) AS e FROM r;
 SELECT velostream.group_concat(x, n::text) FROM r;

@@ -141,18 +141,21 @@ vs_argument_type(FunctionCallInfo fcinfo, int argno)
 }
 
 /*
- * The type cache's entry for values that are kept.  Not for anonymous rows:
- * each process numbers their types for itself, while a state outlives it.
+ * The type cache's entry for values that are kept.  Their type must be one that
+ * a column can have: anonymous rows are numbered by each process for itself,
+ * while a state outlives it.
  */
 TypeCacheEntry *
 vs_kept_type(Oid type)
 {
-	if (type == RECORDOID || type == RECORDARRAYOID)
+	TypeCacheEntry *result = lookup_type_cache(type, TYPECACHE_CMP_PROC_FINFO);
+
+	if (result->typtype == TYPTYPE_PSEUDO)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("an aggregate of velostream cannot keep values of type %s", format_type_be(type)),
-				 errhint("Cast the row to a named composite type.")));
-	return lookup_type_cache(type, TYPECACHE_CMP_PROC_FINFO);
+				 errhint("Cast them to a type that a column can have, rows to a named composite type.")));
+	return result;
 }
 
 /* The value with all its bytes, not packed; may be the value itself. */
@@ -599,7 +602,8 @@ read_items(VsBag *bag, const char *data, Size length)
 	TypeCacheEntry *type = bag->type;
 	Size		offset = 0;
 
-	if (bag->count > length || (type->typbyval ? bag->count * type->typlen : bag->used) != length)
+	if (bag->count > length || (type->typbyval ? bag->count * type->typlen : bag->used) != length ||
+		(type->typbyval && bag->used > 0))
 		report_stored();
 	bag->capacity = bag->count;
 	bag->size = bag->used;
