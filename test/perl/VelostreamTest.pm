@@ -13,7 +13,7 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
   new_node install install_oracle oracle value poll
-  stop_at wait_stopped go_on set_guc workers kill_9 crash start_again log_is_clean
+  stop_at wait_stopped go_on set_guc workers workers_off end_session_at kill_9 crash start_again log_is_clean
 );
 
 # A new server that preloads velostream.  Parameters: conf (text), extra
@@ -188,6 +188,38 @@ sub workers
 SELECT pid FROM pg_stat_activity
 WHERE backend_type = 'velostream worker' AND datname = '$db' ORDER BY pid
 END
+}
+
+# All workers rest.
+sub workers_off
+{
+	my ($node) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	set_guc($node, 'velostream.enabled' => 'off');
+	return poll($node, 'postgres', q{count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'velostream worker'});
+}
+
+# A session that runs a batch of a query stops at a point, and is there
+# "canceled", "terminated" or "killed".
+sub end_session_at
+{
+	my ($node, $query, $point, $how) = @_;
+	my $offset = -s $node->logfile;
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+
+	$session->query_until(qr/begun/, <<"END");
+\\echo begun
+SET velostream.stop_at = '$point';
+SELECT count(*) FROM velostream.process('$query');
+END
+	my $pid = wait_stopped($node, $point, $offset);
+
+	$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") if $how eq 'canceled';
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)") if $how eq 'terminated';
+	kill_9($node, $pid) if $how eq 'killed';
+	eval { $session->quit };
+	return;
 }
 
 # Kill a process of the server, which then restarts all others.

@@ -115,8 +115,7 @@ right('kill -9 of a backend that wrote');
 eval { $writer->quit };
 
 # process() in a session
-set_guc($node, 'velostream.enabled' => 'off');
-poll($node, 'postgres', q{count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'velostream worker'});
+workers_off($node);
 for my $how ('ROLLBACK', 'kill -9', 'terminate', 'COMMIT')
 {
 	my $session = $node->background_psql('postgres', on_error_stop => 0);

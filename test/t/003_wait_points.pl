@@ -94,8 +94,7 @@ END
 }
 
 # sessions that run a batch
-set_guc($node, 'velostream.enabled' => 'off');
-poll($node, 'postgres', q{count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'velostream worker'});
+workers_off($node);
 for my $point (@points)
 {
 	for my $how ('canceled', 'terminated', 'killed')
@@ -104,21 +103,8 @@ for my $point (@points)
 		next if $point eq 'before-publish' && $how ne 'killed';
 		for my $query ('state', 'log_totals')
 		{
-			my $offset = -s $node->logfile;
-			my $session = $node->background_psql('postgres', on_error_stop => 0);
-
 			change();
-			$session->query_until(qr/begun/, <<"END");
-\\echo begun
-SET velostream.stop_at = '$point';
-SELECT count(*) FROM velostream.process('$query');
-END
-			my $pid = wait_stopped($node, $point, $offset);
-
-			$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)") if $how eq 'canceled';
-			$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)") if $how eq 'terminated';
-			kill_9($node, $pid) if $how eq 'killed';
-			eval { $session->quit };
+			end_session_at($node, $query, $point, $how);
 			$node->safe_psql('postgres', "SELECT count(*) FROM velostream.process('$query')");
 		}
 		$node->safe_psql('postgres', join(';', map { "SELECT count(*) FROM velostream.process('$_')" } @queries));

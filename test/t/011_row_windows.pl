@@ -81,8 +81,7 @@ for my $point (qw(delta-open after-merge before-frontier after-frontier before-p
 }
 
 # process() returns the rows in the order of arrival, whatever batch_rows is.
-set_guc($node, 'velostream.enabled' => 'off');
-poll($node, 'postgres', 'count(*) = 0 FROM pg_stat_activity WHERE backend_type = \'velostream worker\'');
+workers_off($node);
 change();
 my $order = "string_agg(row ->> 'id', ',') = (SELECT string_agg(id::text, ',' ORDER BY id) FROM tick WHERE id > $rows - 10)";
 is($node->safe_psql('postgres', "SELECT $order FROM velostream.process('passes', batch_rows => 1)"),

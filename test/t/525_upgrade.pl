@@ -96,8 +96,7 @@ $settings = $old->safe_psql('postgres', $options);
 $batches = value($old, 'postgres', q{sum(batches) FROM velostream.stat_queries WHERE name LIKE 'log%'});
 
 # what no batch has seen is there after it; the paused query has waited longer
-set_guc($old, 'velostream.enabled' => 'off');
-poll($old, 'postgres', q{count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'velostream worker'});
+workers_off($old);
 load_more($old, 'postgres');
 stop_load($load, $old, 'postgres');
 $old->safe_psql('postgres', 'VACUUM (FREEZE)');

@@ -87,8 +87,7 @@ oracle($node, 'postgres', 'the large value is gone');
 # in a session
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 my $pid = $session->query('SELECT pg_backend_pid()');
-set_guc($node, 'velostream.enabled' => 'off');
-poll($node, 'postgres', q{count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'velostream worker'});
+workers_off($node);
 $node->safe_psql('postgres', 'INSERT INTO src (g, v, t) SELECT i, i, i FROM generate_series(1, 30000) i');
 for my $query (qw(totals maxima rows letters))
 {

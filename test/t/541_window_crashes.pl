@@ -126,8 +126,7 @@ for my $point (@points)
 cmp_ok(value($node, 'postgres', "count(*) FROM tumbled"), '>', 100, 'many windows have closed');
 
 # sessions that run a batch
-set_guc($node, 'velostream.enabled' => 'off');
-poll($node, 'postgres', q{count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'velostream worker'});
+workers_off($node);
 my $all = 'SELECT count(*) FROM velostream.queries, velostream.process(query)';
 for my $point (@points)
 {
@@ -137,20 +136,8 @@ for my $point (@points)
 		next if $point eq 'before-publish' && $how ne 'killed';
 		for my $query ('tumbled', 'hopped', 'visits', 'corrected')
 		{
-			my $offset = -s $node->logfile;
-			my $session = $node->background_psql('postgres', on_error_stop => 0);
-
 			change();
-			$session->query_until(qr/begun/, <<"END");
-\\echo begun
-SET velostream.stop_at = '$point';
-SELECT count(*) FROM velostream.process('$query');
-END
-			my $pid = wait_stopped($node, $point, $offset);
-
-			$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)") if $how eq 'terminated';
-			kill_9($node, $pid) if $how eq 'killed';
-			eval { $session->quit };
+			end_session_at($node, $query, $point, $how);
 		}
 		# chained takes what tumbled has written
 		$node->safe_psql('postgres', "$all; $all");
@@ -229,8 +216,7 @@ $node->safe_psql('postgres', 'DROP TABLE src CASCADE');
 # ----------
 # A year: state is bounded
 # ----------
-set_guc($node, 'velostream.enabled' => 'off');
-poll($node, 'postgres', q{count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'velostream worker'});
+workers_off($node);
 $node->safe_psql('postgres', <<'END');
 CREATE TABLE src (k int, ts timestamptz);
 CREATE TABLE year_tumble WITH (velostream.continuous, velostream.emit = final, velostream.max_out_of_orderness = '1h') AS
