@@ -184,6 +184,7 @@ static Relation open_any_version(RegistryRel rel, LOCKMODE lockmode);
 static void check_columns(RegistryRel rel, Relation table);
 static Relation open_table(RegistryRel rel, LOCKMODE lockmode);
 static Snapshot fresh_snapshot(Oid relid);
+static SysScanDesc begin_scan(Relation rel, RegistryRel index, AttrNumber attno, Oid output);
 static void see_own_command(HeapTuple tuple);
 static HeapTuple find_by_output(Relation rel, RegistryRel index, Oid output);
 static void query_from_tuple(HeapTuple tuple, TupleDesc desc, VsQueryEntry *entry);
@@ -333,15 +334,13 @@ vs_registry_list(void)
 {
 	Relation	rel;
 	SysScanDesc scan;
-	Snapshot	snapshot;
 	HeapTuple	tuple;
 	List	   *result = NIL;
 
 	if (!vs_registry_exists())
 		return NIL;
 	rel = open_table(REL_QUERY, AccessShareLock);
-	snapshot = fresh_snapshot(RelationGetRelid(rel));
-	scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	scan = begin_scan(rel, REL_QUERY_PKEY, 0, InvalidOid);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
@@ -351,7 +350,6 @@ vs_registry_list(void)
 			result = lappend_oid(result, DatumGetObjectId(output));
 	}
 	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
 	return result;
 }
@@ -581,14 +579,9 @@ vs_dead_letter_scan(Oid output, VsDeadLetterCallback callback, void *arg)
 {
 	Relation	rel = open_table(REL_DEAD_LETTER, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
-	Snapshot	snapshot = fresh_snapshot(RelationGetRelid(rel));
-	ScanKeyData key;
-	SysScanDesc scan;
+	SysScanDesc scan = begin_scan(rel, REL_DEAD_LETTER_IDX, Anum_dead_letter_query, output);
 	HeapTuple	tuple;
 
-	ScanKeyInit(&key, Anum_dead_letter_query, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(output));
-	scan = systable_beginscan(rel, rel_oids[REL_DEAD_LETTER_IDX], true, snapshot, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull[3];
@@ -601,7 +594,6 @@ vs_dead_letter_scan(Oid output, VsDeadLetterCallback callback, void *arg)
 					 DatumGetTransactionId(xmin));
 	}
 	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
 }
 
@@ -611,15 +603,10 @@ vs_dead_letter_take(Oid output, VsDeadLetterChoice choose, void *arg)
 {
 	Relation	rel = open_table(REL_DEAD_LETTER, RowExclusiveLock);
 	TupleDesc	desc = RelationGetDescr(rel);
-	Snapshot	snapshot = fresh_snapshot(RelationGetRelid(rel));
-	ScanKeyData key;
-	SysScanDesc scan;
+	SysScanDesc scan = begin_scan(rel, REL_DEAD_LETTER_IDX, Anum_dead_letter_query, output);
 	HeapTuple	tuple;
 	int64		taken = 0;
 
-	ScanKeyInit(&key, Anum_dead_letter_query, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(output));
-	scan = systable_beginscan(rel, rel_oids[REL_DEAD_LETTER_IDX], true, snapshot, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull[5];
@@ -641,7 +628,6 @@ vs_dead_letter_take(Oid output, VsDeadLetterChoice choose, void *arg)
 		taken++;
 	}
 	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
 	table_close(rel, NoLock);
 	return taken;
 }
@@ -666,19 +652,14 @@ void
 vs_dead_letter_detach(Oid output)
 {
 	Relation	rel = open_table(REL_DEAD_LETTER, RowExclusiveLock);
-	Snapshot	snapshot = fresh_snapshot(RelationGetRelid(rel));
+	SysScanDesc scan = begin_scan(rel, REL_DEAD_LETTER_IDX, Anum_dead_letter_query, output);
 	Datum		values[Natts_dead_letter] = {0};
 	bool		nulls[Natts_dead_letter] = {false};
 	bool		replace[Natts_dead_letter] = {false};
-	ScanKeyData key;
-	SysScanDesc scan;
 	HeapTuple	tuple;
 
 	nulls[Anum_dead_letter_source_ctid - 1] = replace[Anum_dead_letter_source_ctid - 1] = true;
 	nulls[Anum_dead_letter_source_xmin - 1] = replace[Anum_dead_letter_source_xmin - 1] = true;
-	ScanKeyInit(&key, Anum_dead_letter_query, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(output));
-	scan = systable_beginscan(rel, rel_oids[REL_DEAD_LETTER_IDX], true, snapshot, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		HeapTuple	newtup;
@@ -692,7 +673,6 @@ vs_dead_letter_detach(Oid output)
 		heap_freetuple(newtup);
 	}
 	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
 	table_close(rel, NoLock);
 	CommandCounterIncrement();
 }
@@ -816,6 +796,23 @@ fresh_snapshot(Oid relid)
 }
 
 /*
+ * Scan a table with fresh_snapshot: the rows with "output" in column "attno", or,
+ * with 0, all of them.
+ */
+static SysScanDesc
+begin_scan(Relation rel, RegistryRel index, AttrNumber attno, Oid output)
+{
+	Snapshot	snapshot = fresh_snapshot(RelationGetRelid(rel));
+	ScanKeyData key;
+	SysScanDesc scan;
+
+	ScanKeyInit(&key, attno, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(output));
+	scan = systable_beginscan(rel, rel_oids[index], attno != 0, snapshot, attno != 0 ? 1 : 0, &key);
+	scan->snapshot = snapshot;	/* systable_endscan unregisters it */
+	return scan;
+}
+
+/*
  * Before changing a row that was found with fresh_snapshot: a command cannot
  * change what it wrote itself, so begin another one in that case.
  */
@@ -831,20 +828,14 @@ see_own_command(HeapTuple tuple)
 static HeapTuple
 find_by_output(Relation rel, RegistryRel index, Oid output)
 {
-	Snapshot	snapshot = fresh_snapshot(RelationGetRelid(rel));
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	SysScanDesc scan = begin_scan(rel, index, 1, output);
+	HeapTuple	tuple = systable_getnext(scan);
 
 	StaticAssertStmt(Anum_query_output == 1 && Anum_frontier_output == 1,
 					 "the output comes first");
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(output));
-	scan = systable_beginscan(rel, rel_oids[index], true, snapshot, 1, &key);
-	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 		tuple = heap_copytuple(tuple);
 	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
 	return tuple;
 }
 
@@ -977,14 +968,10 @@ delete_by_key(RegistryRel table, RegistryRel index, AttrNumber attno, Oid output
 			  AttrNumber notnull)
 {
 	Relation	rel = open_any_version(table, RowExclusiveLock);
-	Snapshot	snapshot = fresh_snapshot(RelationGetRelid(rel));
-	ScanKeyData key;
-	SysScanDesc scan;
+	SysScanDesc scan = begin_scan(rel, index, attno, output);
 	HeapTuple	tuple;
 	bool		found = false;
 
-	ScanKeyInit(&key, attno, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(output));
-	scan = systable_beginscan(rel, rel_oids[index], true, snapshot, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		if (notnull != 0 && heap_attisnull(tuple, notnull, RelationGetDescr(rel)))
@@ -994,7 +981,6 @@ delete_by_key(RegistryRel table, RegistryRel index, AttrNumber attno, Oid output
 		found = true;
 	}
 	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
 	table_close(rel, NoLock);
 	return found;
 }
@@ -1014,7 +1000,6 @@ load_outputs(void)
 {
 	uint64		generation;
 	Relation	rel;
-	Snapshot	snapshot;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	HASHCTL		ctl;
@@ -1031,8 +1016,7 @@ load_outputs(void)
 	outputs = hash_create("velostream outputs", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 
 	generation = outputs_generation;
-	snapshot = fresh_snapshot(RelationGetRelid(rel));
-	scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	scan = begin_scan(rel, REL_QUERY_PKEY, 0, InvalidOid);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
@@ -1042,7 +1026,6 @@ load_outputs(void)
 		(void) hash_search(outputs, &output, HASH_ENTER, NULL);
 	}
 	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
 	outputs_valid = (generation == outputs_generation);
 	return true;
