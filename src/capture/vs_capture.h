@@ -170,6 +170,12 @@ extern bool vs_capture_unflushed(void); /* WAL was written that no hints can
 extern void vs_hints_flush(XLogRecPtr upto);
 extern bool vs_hints_flushed(XLogRecPtr upto);	/* is it flushed already? */
 
+/*
+ * A position, by the last checkpoint, before which neither this transaction nor
+ * any with a higher id left a trace.  Invalid: unknown.
+ */
+extern XLogRecPtr vs_wal_before_xid(FullTransactionId xid);
+
 /* The horizon contract: one physical slot per database. */
 extern void vs_horizon_ensure(void);	/* create this database's slot if
 										 * there is none */

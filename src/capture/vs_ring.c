@@ -105,7 +105,6 @@ static void restart_ring(void);
 static void expire_watches(TimestampTz now);
 static void take_sample(TimestampTz now);
 static void add_sample(FullTransactionId xid, XLogRecPtr lsn);
-static XLogRecPtr checkpoint_before_xid(FullTransactionId xid);
 static uint64 find_entry(XLogRecPtr lsn);
 static VsRingFile *find_ring_file(VsRingScan *scan, uint32 watch);
 static int	compare_ring_file(const void *a, const void *b);
@@ -645,7 +644,7 @@ vs_ring_before_xid(FullTransactionId xid)
 	LWLockRelease(&ring->ring_lock);
 
 	if (lsn == InvalidXLogRecPtr)
-		lsn = checkpoint_before_xid(xid);
+		lsn = vs_wal_before_xid(xid);
 	return lsn;
 }
 
@@ -653,8 +652,8 @@ vs_ring_before_xid(FullTransactionId xid)
  * The same from the last checkpoint: the ids from its nextXid on were
  * assigned after its redo position.
  */
-static XLogRecPtr
-checkpoint_before_xid(FullTransactionId xid)
+XLogRecPtr
+vs_wal_before_xid(FullTransactionId xid)
 {
 	ControlFileData *control;
 	bool		crc_ok;

@@ -32,7 +32,6 @@
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/partition.h"
-#include "catalog/pg_control.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
@@ -45,7 +44,6 @@
 #include "commands/extension.h"
 #include "commands/trigger.h"
 #include "common/int.h"
-#include "common/controldata_utils.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -126,7 +124,6 @@ static void create_query(Oid output, Query *query, VsOptions *options, bool with
 static bool check_permissions_below(Node *node, void *context);
 static void remember_created(Oid output);
 static void start_frontier(VsPlan *plan, VsContext *cxt, VsFrontierRow *row);
-static XLogRecPtr lsn_before(FullTransactionId xmin);
 static void list_sources(VsPlan *plan, VsFrontier *frontier);
 static void check_other_command(Node *parsetree, const char *source);
 static void check_alter_table(AlterTableStmt *stmt, const char *source);
@@ -538,7 +535,8 @@ start_frontier(VsPlan *plan, VsContext *cxt, VsFrontierRow *row)
 	frontier->lsn = GetXLogInsertRecPtr();
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	frontier->snapshot = vs_snapshot_capture(snapshot, NULL);
-	frontier->restart_lsn = lsn_before(frontier->snapshot->xmin);
+	/* if it is not known, the first batch will sweep the sources */
+	frontier->restart_lsn = vs_wal_before_xid(frontier->snapshot->xmin);
 	list_sources(plan, frontier);
 
 	frontier->horizon = vs_horizon_lower(frontier->snapshot->xmin);
@@ -546,30 +544,6 @@ start_frontier(VsPlan *plan, VsContext *cxt, VsFrontierRow *row)
 	row->fingerprint = plan->fingerprint;
 	vs_context_set_frontier(cxt, frontier->snapshot->xmin, frontier->lsn, row->updated_at);
 	UnregisterSnapshot(snapshot);
-}
-
-/*
- * A place in the WAL before the first record of all transactions from xmin
- * on: the redo point of the last checkpoint, if xmin is not older than it.
- * Else InvalidXLogRecPtr: the first batch will sweep its sources.
- */
-static XLogRecPtr
-lsn_before(FullTransactionId xmin)
-{
-	ControlFileData *control;
-	bool		crc_ok;
-	XLogRecPtr	result = InvalidXLogRecPtr;
-
-	LWLockAcquire(ControlFileLock, LW_SHARED);
-	control = get_controlfile(DataDir, &crc_ok);
-	LWLockRelease(ControlFileLock);
-
-	/* a checkpoint's nextXid is read after its redo point is fixed */
-	if (crc_ok &&
-		FullTransactionIdFollowsOrEquals(xmin, control->checkPointCopy.nextXid))
-		result = control->checkPointCopy.redo;
-	pfree(control);
-	return result;
 }
 
 /* The heaps a plan reads, on which it holds locks, with their files. */
