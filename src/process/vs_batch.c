@@ -661,6 +661,21 @@ ignore_row(VsRun *run, TupleTableSlot *slot)
 {
 }
 
+/* A hasher over the keys of a plan, in CurrentMemoryContext. */
+VsHasher *
+vs_key_hasher(VsPlan *plan)
+{
+	Oid		   *types = palloc(sizeof(Oid) * Max(plan->nkeys, 1));
+	Oid		   *collations = palloc(sizeof(Oid) * Max(plan->nkeys, 1));
+
+	for (int i = 0; i < plan->nkeys; i++)
+	{
+		types[i] = plan->keys[i].type;
+		collations[i] = plan->keys[i].collation;
+	}
+	return vs_hasher_make(plan->nkeys, types, collations, false);
+}
+
 /*
  * Open output and state for writing.  From here to vs_run_end the current
  * memory context is the run's own: a batch may be made of any number of runs.

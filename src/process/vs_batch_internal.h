@@ -69,6 +69,7 @@ extern void vs_replay_end(VsBatch *batch);
 extern const char *vs_correct_why_not(VsBatch *batch, int64 letters);
 
 /* vs_batch.c */
+extern VsHasher *vs_key_hasher(VsPlan *plan);
 extern VsRun *vs_run_begin(VsBatch *batch);
 extern void vs_run_end(VsRun *run);
 extern void vs_execute_window(VsBatch *batch, uint64 first, uint64 last);

@@ -60,16 +60,9 @@ void
 vs_groups_begin(VsRun *run)
 {
 	VsPlan	   *plan = run->plan;
-	Oid		   *types = palloc(sizeof(Oid) * Max(plan->nkeys, 1));
-	Oid		   *collations = palloc(sizeof(Oid) * Max(plan->nkeys, 1));
 	TupleTableSlot *result;
 
-	for (int i = 0; i < plan->nkeys; i++)
-	{
-		types[i] = plan->keys[i].type;
-		collations[i] = plan->keys[i].collation;
-	}
-	run->hasher = vs_hasher_make(plan->nkeys, types, collations, false);
+	run->hasher = vs_key_hasher(plan);
 	run->aggs = vs_agg_begin(run->context);
 
 	run->econtext = CreateStandaloneExprContext();

@@ -202,17 +202,7 @@ begin_buffers(VsRun *run)
 	buffers->partitions = hash_create("velostream partitions", 128, &ctl,
 									  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	if (plan->nkeys > 0)
-	{
-		Oid		   *types = palloc(sizeof(Oid) * plan->nkeys);
-		Oid		   *collations = palloc(sizeof(Oid) * plan->nkeys);
-
-		for (int i = 0; i < plan->nkeys; i++)
-		{
-			types[i] = plan->keys[i].type;
-			collations[i] = plan->keys[i].collation;
-		}
-		buffers->hasher = vs_hasher_make(plan->nkeys, types, collations, false);
-	}
+		buffers->hasher = vs_key_hasher(plan);
 	begin_order(buffers, plan);
 	buffers->desc = vs_row_window_desc(plan);
 	buffers->row = MakeSingleTupleTableSlot(buffers->desc, &TTSOpsVirtual);

@@ -27,16 +27,7 @@ static void find_output_row(VsRun *run, TupleTableSlot *slot);
 void
 vs_rows_begin(VsRun *run)
 {
-	VsPlan	   *plan = run->plan;
-	Oid		   *types = palloc(sizeof(Oid) * Max(plan->nkeys, 1));
-	Oid		   *collations = palloc(sizeof(Oid) * Max(plan->nkeys, 1));
-
-	for (int i = 0; i < plan->nkeys; i++)
-	{
-		types[i] = plan->keys[i].type;
-		collations[i] = plan->keys[i].collation;
-	}
-	run->hasher = vs_hasher_make(plan->nkeys, types, collations, false);
+	run->hasher = vs_key_hasher(run->plan);
 }
 
 /* One row of the delta plan. */
