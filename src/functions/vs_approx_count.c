@@ -262,9 +262,7 @@ velostream_approx_deserialize(PG_FUNCTION_ARGS)
 	else
 		valid = false;
 	if (!valid)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("stored state of an aggregate is not valid")));
+		vs_report_stored();
 	PG_RETURN_POINTER(sketch);
 }
 

@@ -238,9 +238,7 @@ velostream_pick_deserialize(PG_FUNCTION_ARGS)
 
 	(void) vs_aggregate_context(fcinfo);
 	if (VARSIZE_ANY_EXHDR(value) < sizeof(stored) + 2 * sizeof(int))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("stored state of an aggregate is not valid")));
+		vs_report_stored();
 	memcpy(&stored, data, sizeof(stored));
 	data += sizeof(stored);
 	pick = pick_begin(CurrentMemoryContext, stored.last != 0, stored.valuetype, stored.timetype,

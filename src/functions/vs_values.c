@@ -102,6 +102,7 @@ PG_FUNCTION_INFO_V1(velostream_count_distinct_final);
 PG_FUNCTION_INFO_V1(velostream_delta_final);
 
 static inline int compare_by_type(TypeCacheEntry *type, Oid collation, Datum a, Datum b);
+static Datum add_argument(FunctionCallInfo fcinfo, BagKind kind);
 static VsBag *bag_argument(FunctionCallInfo fcinfo, BagKind kind);
 static VsBag *bag_begin(MemoryContext context, BagKind kind, Oid type, Oid collation);
 static void bag_add(VsBag *bag, Datum value);
@@ -116,7 +117,6 @@ static void check_separator(VsBag *bag, const text *separator);
 static Datum difference(Oid type, Datum least, Datum greatest);
 static Datum middle(Oid type, Datum low, Datum high);
 static void read_items(VsBag *bag, const char *data, Size length);
-pg_noreturn static void report_stored(void);
 
 /* Where the state of the aggregate that calls must be. */
 MemoryContext
@@ -163,6 +163,15 @@ Datum
 vs_flat_value(TypeCacheEntry *type, Datum value)
 {
 	return type->typlen == -1 ? PointerGetDatum(PG_DETOAST_DATUM(value)) : value;
+}
+
+/* What was stored is not what a serialization function made. */
+void
+vs_report_stored(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("stored state of an aggregate is not valid")));
 }
 
 /*
@@ -222,31 +231,30 @@ velostream_collect_add(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(bag);
 }
 
-/* All values but NULLs; so do those below. */
+/* All values but NULLs. */
 Datum
 velostream_values_add(PG_FUNCTION_ARGS)
 {
-	VsBag	   *bag = bag_argument(fcinfo, BAG_ALL);
-
-	if (!PG_ARGISNULL(1))
-		bag_add(bag, PG_GETARG_DATUM(1));
-	PG_RETURN_POINTER(bag);
+	return add_argument(fcinfo, BAG_ALL);
 }
 
 Datum
 velostream_set_add(PG_FUNCTION_ARGS)
 {
-	VsBag	   *bag = bag_argument(fcinfo, BAG_SET);
-
-	if (!PG_ARGISNULL(1))
-		bag_add(bag, PG_GETARG_DATUM(1));
-	PG_RETURN_POINTER(bag);
+	return add_argument(fcinfo, BAG_SET);
 }
 
 Datum
 velostream_ends_add(PG_FUNCTION_ARGS)
 {
-	VsBag	   *bag = bag_argument(fcinfo, BAG_ENDS);
+	return add_argument(fcinfo, BAG_ENDS);
+}
+
+/* Add a value to the state, unless it is NULL. */
+static Datum
+add_argument(FunctionCallInfo fcinfo, BagKind kind)
+{
+	VsBag	   *bag = bag_argument(fcinfo, kind);
 
 	if (!PG_ARGISNULL(1))
 		bag_add(bag, PG_GETARG_DATUM(1));
@@ -508,7 +516,7 @@ velostream_values_combine(PG_FUNCTION_ARGS)
 	if (bag == NULL)
 		bag = bag_begin(context, other->kind, other->type->type_id, PG_GET_COLLATION());
 	if (bag->kind != other->kind || bag->type != other->type)
-		report_stored();
+		vs_report_stored();
 	bag_append(bag, other);
 	PG_RETURN_POINTER(bag);
 }
@@ -573,13 +581,13 @@ velostream_values_deserialize(PG_FUNCTION_ARGS)
 
 	(void) vs_aggregate_context(fcinfo);
 	if (length < sizeof(stored))
-		report_stored();
+		vs_report_stored();
 	memcpy(&stored, data, sizeof(stored));
 	data += sizeof(stored);
 	length -= sizeof(stored);
 	if (stored.kind < BAG_ALL || stored.kind > BAG_ENDS || (stored.separator != 0 && stored.separator < VARHDRSZ) ||
 		stored.separator > length || stored.nulls < 0 || stored.count < 0 || stored.used < 0)
-		report_stored();
+		vs_report_stored();
 
 	bag = bag_begin(CurrentMemoryContext, (BagKind) stored.kind, stored.type, InvalidOid);
 	if (stored.separator > 0)
@@ -604,7 +612,7 @@ read_items(VsBag *bag, const char *data, Size length)
 
 	if (bag->count > length || (type->typbyval ? bag->count * type->typlen : bag->used) != length ||
 		(type->typbyval && bag->used > 0))
-		report_stored();
+		vs_report_stored();
 	bag->capacity = bag->count;
 	bag->size = bag->used;
 	if (bag->count > 0)
@@ -627,20 +635,12 @@ read_items(VsBag *bag, const char *data, Size length)
 		}
 		if (offset + (type->typlen == -1 ? VARHDRSZ : type->typlen) > bag->used ||
 			(type->typlen == -1 && (!VARATT_IS_4B_U(bag->arena + offset) || VARSIZE(bag->arena + offset) < VARHDRSZ)))
-			report_stored();
+			vs_report_stored();
 		bag->items[i] = offset;
 		offset += MAXALIGN(datumGetSize(PointerGetDatum(bag->arena + offset), false, type->typlen));
 		if (offset > bag->used)
-			report_stored();
+			vs_report_stored();
 	}
-}
-
-static void
-report_stored(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("stored state of an aggregate is not valid")));
 }
 
 /* collect(x): all values, sorted, then NULLs. */
