@@ -176,6 +176,8 @@ SELECT velostream.execute('CREATE TABLE t AS SELECT symbol PRIMARY KEY, price FR
 SELECT velostream.execute('CREATE TABLE t AS SELECT id, symbol PRIMARY KEY FROM trades');
 SELECT velostream.execute('CREATE TABLE t AS SELECT symbol PRIMARY KEY, count(*) FROM trades GROUP BY symbol, day');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) PRIMARY KEY FROM trades');
+SELECT velostream.execute('CREATE TABLE t AS SELECT *, id + 0 AS k PRIMARY KEY FROM trades');
+SELECT velostream.execute('CREATE TABLE t AS SELECT (t).* PRIMARY KEY FROM trades t');
 SELECT velostream.execute('CREATE STREAM t AS SELECT id PRIMARY KEY FROM trades');
 SELECT velostream.execute('SELECT id PRIMARY KEY FROM trades');
 SELECT velostream.execute('CREATE TABLE t AS SELECT b + 1 AS a, id AS b FROM trades');

@@ -60,6 +60,7 @@ static const struct
 };
 
 static int	read_clauses(VsSelect *sel);
+static void check_key_items(VsSelect *sel);
 static void blank(VsSelect *sel, int first, int end);
 static int	read_tail(VsSelect *sel, int at);
 static int	read_property(VsSelect *sel, int at);
@@ -106,6 +107,8 @@ vs_read_select(VsStatement *stmt)
 		vs_syntax_error(stmt, first, "A SELECT is expected here.");
 	sel->select = castNode(SelectStmt, linitial_node(RawStmt, parsed)->stmt);
 	sel->items = list_copy(sel->select->targetList);
+	if (sel->primary_key != NIL)
+		check_key_items(sel);
 	if (sel->select->intoClause)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
@@ -122,6 +125,28 @@ vs_read_select(VsStatement *stmt)
 				 vs_position(stmt, sel->window != VS_WINDOW_NONE ?
 							 sel->window_location : sel->primary_key_location)));
 	return sel;
+}
+
+/* PRIMARY KEY names an item of the list as written: none before it may be several columns. */
+static void
+check_key_items(VsSelect *sel)
+{
+	ListCell   *lc;
+
+	foreach(lc, sel->items)
+	{
+		Node	   *item = lfirst_node(ResTarget, lc)->val;
+
+		if (foreach_current_index(lc) > llast_int(sel->primary_key))
+			break;
+		if ((IsA(item, ColumnRef) && IsA(llast(((ColumnRef *) item)->fields), A_Star)) ||
+			(IsA(item, A_Indirection) && IsA(llast(((A_Indirection *) item)->indirection), A_Star)))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("PRIMARY KEY cannot be combined with * before it"),
+					 errhint("Write the columns, or put * behind them."),
+					 vs_position(sel->stmt, lfirst_node(ResTarget, lc)->location)));
+	}
 }
 
 /* Blank out tokens from first up to end. */
