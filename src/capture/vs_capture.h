@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/sysattr.h"
 #include "capture/vs_frontier.h"
 #include "executor/tuptable.h"
@@ -146,6 +148,8 @@ typedef struct VsDeltaCounters
 /* Called now and then while the pages are read for the first time; no lock is held. */
 typedef void (*VsDeltaProgress) (void *arg, uint64 pages);
 extern void vs_delta_report_to(VsDelta *delta, VsDeltaProgress progress, void *arg);
+extern volatile sig_atomic_t vs_delta_report_due;	/* not only after so many
+													 * pages: at the next one */
 
 extern void vs_delta_counters(VsDelta *delta, VsDeltaCounters *counters);
 extern void vs_delta_restore_counters(VsDelta *delta, const VsDeltaCounters *counters); /* an execution was

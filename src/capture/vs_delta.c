@@ -240,6 +240,8 @@ vs_delta_frontier(VsDelta *delta)
 	return delta->frontier;
 }
 
+volatile sig_atomic_t vs_delta_report_due = false;
+
 void
 vs_delta_report_to(VsDelta *delta, VsDeltaProgress progress, void *arg)
 {

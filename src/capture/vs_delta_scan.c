@@ -814,7 +814,8 @@ note_page(PageReader *reader, BlockNumber pageno)
 	leaf->reached_first = reader->next_first;
 	delta->counters.pages++;
 	delta->counters.ignored += reader->nignored;
-	if (delta->counters.pages % PROGRESS_PAGES == 0 && delta->progress != NULL)
+	if ((delta->counters.pages % PROGRESS_PAGES == 0 || vs_delta_report_due) &&
+		delta->progress != NULL)
 		delta->progress(delta->progress_arg, delta->counters.pages);
 }
 

@@ -299,6 +299,7 @@ append_to_stream(VsRun *run, const char *op, const Datum *values, const bool *nu
 static void
 emitted(VsRun *run, char op, TupleTableSlot *slot)
 {
+	vs_yield();
 	run->batch->changes++;
 	if (run->batch->options->emit)
 		run->batch->options->emit(op, slot, run->batch->options->emit_arg);

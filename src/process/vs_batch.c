@@ -142,6 +142,8 @@ vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
 	}
 	vs_wait_point("batch-begin");
 	running = true;
+	if (options->nowait)
+		vs_yield_begin(output);
 	PG_TRY();
 	{
 		run_as_owner(&batch, &entry, result);
@@ -149,6 +151,7 @@ vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
 	PG_CATCH();
 	{
 		running = false;
+		vs_yield_end();
 		vs_clock_attach(NULL);
 		if (batch.delta != NULL && vs_delta_deceived(batch.delta))
 			vs_context_distrust(batch.shared);
@@ -156,6 +159,7 @@ vs_batch_run(Oid output, const VsBatchOptions *options, VsBatchResult *result)
 	}
 	PG_END_TRY();
 	running = false;
+	vs_yield_end();
 	vs_wait_point("batch-end");
 }
 
@@ -249,6 +253,8 @@ run_batch(VsBatch *batch)
 	batch->plan = vs_plan_get(batch->outputid, batch->options->nowait);
 	if (batch->plan == NULL)
 		return false;
+	if (batch->options->nowait)
+		vs_yield_for(lcons_oid(batch->plan->source, list_copy(batch->plan->leaves)));
 
 	/*
 	 * S2.  Rows of our own transaction count as in progress, whatever the
@@ -306,6 +312,7 @@ report_progress(void *arg, uint64 pages)
 	VsBatch    *batch = arg;
 
 	vs_context_progress(batch->shared, pages, vs_delta_pages_total(batch->delta));
+	vs_yield();
 	vs_wait_point("delta-scan");
 }
 
@@ -817,6 +824,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
 
 	CHECK_FOR_INTERRUPTS();
+	vs_yield();
 	receiver->receive(run, slot);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(run->rowcxt);

@@ -461,6 +461,8 @@ take_pane(VsRun *run, Pane *pane)
 	TimestampTz in_note = note_start(run);
 	int			n = run->plan->nkeys;
 
+	CHECK_FOR_INTERRUPTS();
+	vs_yield();
 	memset(pane, 0, sizeof(Pane));
 	pane->start = Min(in_state, in_note);
 	if (in_state == pane->start)

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "capture/vs_capture.h"
 #include "executor/tuptable.h"
 #include "nodes/parsenodes.h"
 #include "velostream.h"
@@ -76,6 +77,24 @@ extern bool vs_release_horizon(void);	/* up to the oldest frontier; false:
 extern void vs_release_before_batch(void);	/* the same in a user's session,
 											 * if there is something */
 extern bool vs_batch_running(void); /* in this process, now */
+
+/* vs_yield.c */
+extern void vs_yield_begin(Oid output);
+extern void vs_yield_for(const List *relids);
+extern void vs_yield_end(void);
+extern void vs_yield_look(void);
+
+/*
+ * Called wherever a batch may pass many times: if it is a worker's, and somebody
+ * waits for an exclusive lock on its output or a source, it ends here with an
+ * error.
+ */
+static inline void
+vs_yield(void)
+{
+	if (unlikely(vs_delta_report_due))
+		vs_yield_look();
+}
 
 /*
  * The test suite stops a batch here: waits while the advisory-like gate named

@@ -639,6 +639,7 @@ evaluate_exactly(VsRun *run)
 		int64		place;
 
 		CHECK_FOR_INTERRUPTS();
+		vs_yield();
 		if (DatumGetInt64(slot_getattr(slot, VS_BUFFER_PARTITION, &null)) != partition)
 			clear_ring(buffers);
 		partition = DatumGetInt64(slot_getattr(slot, VS_BUFFER_PARTITION, &null));
