@@ -233,7 +233,7 @@ CREATE TABLE year_changes WITH (velostream.continuous, velostream.window_retenti
 	SELECT k, velostream.hop(ts, '1d', '1h') AS w, count(*), max(ts) FROM src GROUP BY 1, 2;
 CREATE TABLE year_visit_changes WITH (velostream.continuous, velostream.window_retention = '1d') AS
 	SELECT k, velostream.session(ts, '1h') AS w, count(*) FROM src GROUP BY 1, 2;
-CREATE TABLE most (name text PRIMARY KEY, state bigint, open bigint);
+CREATE TABLE most (name text PRIMARY KEY, state bigint, open bigint, cached bigint);
 CREATE PROCEDURE year() LANGUAGE plpgsql AS $$
 DECLARE
 	q record;
@@ -250,10 +250,11 @@ BEGIN
 			END LOOP;
 			COMMIT;
 			CONTINUE WHEN day <> 6;
-			FOR q IN SELECT s.name, state, open_windows FROM velostream.stat_queries s JOIN velostream.query ON output = query LOOP
+			FOR q IN SELECT s.name, state, open_windows, cache_groups FROM velostream.stat_queries s JOIN velostream.query ON output = query LOOP
 				EXECUTE format('SELECT count(*) FROM %s', q.state) INTO n;
-				INSERT INTO most VALUES (q.name, n, q.open_windows)
-				ON CONFLICT (name) DO UPDATE SET state = greatest(most.state, excluded.state), open = greatest(most.open, excluded.open);
+				INSERT INTO most VALUES (q.name, n, q.open_windows, q.cache_groups)
+				ON CONFLICT (name) DO UPDATE SET state = greatest(most.state, excluded.state), open = greatest(most.open, excluded.open),
+					cached = greatest(most.cached, excluded.cached);
 			END LOOP;
 		END LOOP;
 	END LOOP;
@@ -262,6 +263,7 @@ END
 $node->safe_psql('postgres', 'CALL year()');
 note($node->safe_psql('postgres', 'SELECT * FROM most ORDER BY name'));
 is(value($node, 'postgres', 'count(*) FROM most WHERE state > 300 OR open <> state'), 0, 'a year: the state tables stay small, and the statistic is right');
+is(value($node, 'postgres', 'count(*) FROM most WHERE cached > 300 OR cached > state'), 0, 'and so does the cache');
 cmp_ok(value($node, 'postgres', "count(*) FROM year_hop"), '>', 20_000, 'while the outputs have all windows');
 is($node->safe_psql('postgres', <<'END'), '', 'which are right');
 WITH a AS (SELECT k, w, count FROM year_hop),
