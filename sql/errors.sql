@@ -461,3 +461,54 @@ COMMIT;
 SELECT id, length(pad) FROM (TABLE keyed_out EXCEPT ALL SELECT id, pad FROM keyed) d;
 SELECT count(*), count(DISTINCT id) FROM keyed_out;
 DROP TABLE keyed CASCADE;
+
+-- ----------
+-- above the aggregates, when a window closes: no row is to blame, the group is told
+-- ----------
+CREATE SCHEMA closing;
+SET search_path = closing, public;
+CREATE TABLE src (k text, at timestamp, x int);
+CREATE TABLE retried WITH (velostream.continuous, velostream.emit = final) AS
+SELECT k, velostream.tumble(at, '1 h') AS hour, 100 / sum(x) AS part FROM src GROUP BY 1, 2;
+CREATE TABLE lettered WITH (velostream.continuous, velostream.emit = final, velostream.on_error = dead_letter) AS
+SELECT k AS key, velostream.hop(at, '1 h', '30 min') AS since, count(*) AS n FROM src GROUP BY 1, 2 HAVING 100 / sum(x) > 0;
+CREATE TABLE stopped WITH (velostream.continuous, velostream.emit = final, velostream.on_error = stop) AS
+SELECT velostream.session(at, '10 min') AS since, 100 / (sum(x) - 5) AS part FROM src GROUP BY 1;
+CREATE TABLE changing WITH (velostream.continuous) AS SELECT k, 100 / sum(x) AS part FROM src GROUP BY 1;
+INSERT INTO src VALUES ('a', '2024-01-01 00:10', 5), ('b', '2024-01-01 00:10', 2), ('b', '2024-01-01 00:15', 3), (repeat('long', 50), '2024-01-01 00:20', 7);
+SELECT velostream.wait(timeout => '60s');
+UPDATE src SET x = 0 WHERE k = 'a';
+SELECT velostream.wait('retried', '60s');
+SELECT velostream.wait('changing', '60s');
+DELETE FROM src WHERE k = 'a';
+SELECT velostream.wait(timeout => '60s');
+INSERT INTO src VALUES (repeat('long', 50), '2024-01-01 00:20', -7);
+INSERT INTO src VALUES ('c', '2024-01-01 05:00', 1);
+SELECT velostream.wait('retried', '60s');
+SELECT velostream.wait('lettered', '60s');
+SELECT velostream.wait('changing', '60s');
+DO $$
+BEGIN
+	WHILE (SELECT state <> 'stopped' FROM velostream.queries WHERE query = 'closing.stopped'::regclass) LOOP
+		COMMIT;
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END $$;
+SELECT velostream.wait('stopped', '60s');
+SELECT name, state, last_error, regexp_replace(error_context, 'longlong.*long', 'long') AS context FROM velostream.queries WHERE schema = 'closing' ORDER BY name;
+SELECT count(*) FROM velostream.dead_letters;
+-- who may see that there was an error does not see keys
+CREATE ROLE closing_monitor IN ROLE pg_monitor;
+SET ROLE closing_monitor;
+SELECT name, last_error, error_context FROM velostream.queries WHERE schema = 'closing' AND name IN ('retried', 'stopped') ORDER BY name;
+RESET ROLE;
+DROP ROLE closing_monitor;
+-- the source is put right
+UPDATE src SET x = x + 1;
+SELECT velostream.resume('stopped');
+SELECT velostream.wait(timeout => '60s');
+SELECT left(k, 4) AS k, hour, part FROM retried ORDER BY hour, k;
+SELECT since, n FROM lettered ORDER BY since, n;
+TABLE stopped ORDER BY since;
+SET client_min_messages = warning;
+DROP SCHEMA closing CASCADE;

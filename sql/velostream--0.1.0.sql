@@ -80,6 +80,7 @@ CREATE TABLE velostream.frontier (
 	partly_late	bigint NOT NULL,		-- 32
 	open_windows bigint NOT NULL,		-- 33
 	system		bigint NOT NULL,		-- 34: identifier of the cluster that wrote this row; pg_upgrade makes another
+	next_close	timestamptz,			-- 35: with idle_timeout: windows close, or are forgotten, when the watermark is here
 	PRIMARY KEY (output)
 ) USING heap WITH (fillfactor = 20, vacuum_truncate = off);
 COMMENT ON TABLE velostream.frontier IS 'how far each continuous query has read its sources, and its counters; see the view velostream.stat_queries';
@@ -1437,7 +1438,8 @@ SELECT q.output AS query,
 	CASE WHEN x.message IS NOT NULL THEN x.detail
 		WHEN pg_has_role(c.relowner, 'USAGE') THEN q.error_detail END AS error_detail,
 	CASE WHEN x.message IS NULL THEN q.error_hint ELSE x.hint END AS error_hint,
-	CASE WHEN x.message IS NULL THEN q.error_context ELSE x.context END AS error_context,
+	CASE WHEN x.message IS NOT NULL THEN x.context
+		WHEN pg_has_role(c.relowner, 'USAGE') THEN q.error_context END AS error_context,
 	coalesce(x.failed_at, q.stopped_at) AS failed_at,
 	CASE WHEN q.status = 'r' THEN x.retry_at END AS retry_at,
 	CASE q.emit WHEN 'c' THEN 'changes' ELSE 'final' END AS emit,
@@ -1475,7 +1477,7 @@ COMMENT ON COLUMN velostream.queries.last_error IS 'message of the last failure'
 COMMENT ON COLUMN velostream.queries.sqlstate IS 'SQLSTATE of the last failure';
 COMMENT ON COLUMN velostream.queries.error_detail IS 'detail of the last failure, if there was one; for those who have the owner''s rights, as it can have values of rows';
 COMMENT ON COLUMN velostream.queries.error_hint IS 'hint of the last failure, if there was one';
-COMMENT ON COLUMN velostream.queries.error_context IS 'where the last failure happened';
+COMMENT ON COLUMN velostream.queries.error_context IS 'where the last failure happened, in which group for example; for those who have the owner''s rights';
 COMMENT ON COLUMN velostream.queries.failed_at IS 'when the last failure happened';
 COMMENT ON COLUMN velostream.queries.retry_at IS 'when the failed batch is tried again';
 COMMENT ON COLUMN velostream.queries.emit IS 'changes: rows of windows are emitted whenever they change; final: once, when their window closes';

@@ -76,7 +76,7 @@ velostream_contexts(PG_FUNCTION_ARGS)
 
 /*
  * May the current user see the state of this query?  Not of one that is gone.
- * "owns" is set if all of it: the detail of an error can have values of rows.
+ * "owns" is set if all of it: detail and context of an error can have values of rows.
  */
 static bool
 may_see(Oid output, bool *owns)
@@ -127,7 +127,7 @@ fill_row(ContextRow *row, const VsContextInfo *info, bool owns)
 	add(row, CStringGetTextDatum(info->message), fine);
 	add(row, CStringGetTextDatum(info->detail), fine || !owns || info->detail[0] == '\0');
 	add(row, CStringGetTextDatum(info->hint), fine || info->hint[0] == '\0');
-	add(row, CStringGetTextDatum(info->context), fine || info->context[0] == '\0');
+	add(row, CStringGetTextDatum(info->context), fine || !owns || info->context[0] == '\0');
 	Assert(row->n == VS_CONTEXTS_COLUMNS);
 }
 

@@ -298,7 +298,10 @@ run_batch(VsBatch *batch)
 
 	vs_wait_point("before-frontier");
 	if (must_write_frontier(batch))
+	{
+		batch->row.next_close = vs_next_close(batch);
 		write_frontier(batch, start);
+	}
 	vs_wait_point("after-frontier");
 	vs_context_publish(batch->shared, batch->row.frontier.snapshot->xmin,
 					   batch->row.frontier.lsn, batch->row.updated_at);

@@ -26,6 +26,7 @@ extern void vs_groups_finish(VsRun *run);	/* recomputes what must be */
 extern void vs_close_windows(VsBatch *batch, TimestampTz from, TimestampTz to);
 extern void vs_close_tumbling(VsRun *run, TimestampTz from, TimestampTz to);
 extern bool vs_window_is_closed(VsRun *run, const Datum *keys); /* before this step */
+extern TimestampTz vs_next_close(VsBatch *batch);
 
 /* vs_rows.c */
 extern void vs_rows_begin(VsRun *run);
@@ -49,6 +50,7 @@ extern bool vs_event_time(Oid type, Datum value, TimestampTz *time);	/* false: n
 																		 * out of range */
 extern Datum vs_event_datum(Oid type, TimestampTz time);
 extern TimestampTz vs_window_floor(TimestampTz time, int64 size);
+extern TimestampTz vs_window_first_end(const VsWindow *window, TimestampTz time);
 extern TimestampTz vs_window_last_end(const VsWindow *window, TimestampTz time);
 extern TimestampTz vs_time_plus(TimestampTz time, int64 length);	/* saturates */
 

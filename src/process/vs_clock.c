@@ -47,7 +47,6 @@ static VsBatch *attached = NULL;
 
 static TimestampTz watermark_of_row(VsBatch *batch);
 static bool take_late_row(VsBatch *batch, TimestampTz time, TimestampTz end, TimestampTz closed);
-static TimestampTz first_end(const VsWindow *window, TimestampTz time);
 static void turn_away(VsBatch *batch, int sqlstate, const char *message);
 static bool went(VsBatch *batch);
 static bool is_replayed(VsBatch *batch);
@@ -131,8 +130,8 @@ vs_window_last_end(const VsWindow *window, TimestampTz time)
 }
 
 /* When the first one does. */
-static TimestampTz
-first_end(const VsWindow *window, TimestampTz time)
+TimestampTz
+vs_window_first_end(const VsWindow *window, TimestampTz time)
 {
 	if (window->kind == VS_WINDOW_HOP)
 		return vs_window_floor(time - window->size, window->advance) +
@@ -263,7 +262,7 @@ velostream_admit(PG_FUNCTION_ARGS)
 	if (vs_time_plus(end, clock->allowed) <= closed && !batch->corrects)
 		PG_RETURN_BOOL(take_late_row(batch, time, end, closed));
 	if (window->kind != VS_WINDOW_TUMBLE && window->kind != VS_WINDOW_SESSION &&
-		vs_time_plus(first_end(window, time), clock->allowed) <= closed && !went(batch))
+		vs_time_plus(vs_window_first_end(window, time), clock->allowed) <= closed && !went(batch))
 		clock->partly_late++;
 	PG_RETURN_BOOL(true);
 }

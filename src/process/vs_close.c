@@ -25,6 +25,9 @@ static bool passes_end(VsPlan *plan, TimestampTz from, TimestampTz to);
 static VsRangeScan *scan_ended(VsRun *run, TimestampTz from, TimestampTz to);
 static void close_groups(VsRun *run, TimestampTz from, TimestampTz to);
 static void expire_groups(VsRun *run, TimestampTz from, TimestampTz to);
+static TimestampTz next_end(VsRun *run, TimestampTz after);
+static TimestampTz kept_time(VsRun *run, int column);
+static TimestampTz end_after(const VsWindow *window, TimestampTz after);
 
 /* When a tumbling window that starts there ends. */
 static TimestampTz
@@ -219,4 +222,99 @@ expire_groups(VsRun *run, TimestampTz from, TimestampTz to)
 	while (vs_range_next(scan))
 		vs_group_forget(run);
 	vs_range_end(scan);
+}
+
+/* ----------
+ * When there is something to do
+ * ----------
+ */
+
+/*
+ * Where the watermark has to be for windows to close, or to be forgotten, the
+ * next time: for queries that close windows by the clock.  It may be too early
+ * for sessions, which other rows have made longer.  VS_NO_TIME: nothing will
+ * close before other rows come.
+ */
+TimestampTz
+vs_next_close(VsBatch *batch)
+{
+	VsPlan	   *plan = batch->plan;
+	int64		allowed = batch->clock.allowed;
+	TimestampTz watermark = batch->row.watermark;
+	TimestampTz result = PG_INT64_MAX;
+	VsRun	   *run;
+
+	if (!plan->timed || plan->entry.time.idle_timeout < 0 || plan->state_in_output)
+		return VS_NO_TIME;
+	CommandCounterIncrement();
+	run = vs_run_begin(batch);
+	if (plan->final)
+		result = next_end(run, watermark);
+	if (allowed != PG_INT64_MAX && !(plan->final && allowed == 0))
+		result = Min(result, vs_time_plus(next_end(run, watermark == VS_NO_TIME ? VS_NO_TIME :
+												   vs_time_plus(watermark, -allowed)), allowed));
+	vs_run_end(run);
+	return result == PG_INT64_MAX ? VS_NO_TIME : result;
+}
+
+/*
+ * When the first window ends after some time (VS_NO_TIME: ever) that has rows
+ * which are kept; of sessions, perhaps before.  PG_INT64_MAX: none does.
+ */
+static TimestampTz
+next_end(VsRun *run, TimestampTz after)
+{
+	const VsWindow *window = &run->plan->window;
+	TimestampTz result = PG_INT64_MAX;
+	Datum		low = 0;
+	VsRangeScan *scan;
+
+	if (after != VS_NO_TIME)
+		low = vs_event_datum(window->type, vs_time_plus(after, -window->size - window->pane));
+	scan = vs_range_begin(run->state, false, 0, after == VS_NO_TIME ? NULL : &low, NULL,
+						  ForwardScanDirection);
+	while (vs_range_next(scan))
+	{
+		bool		session = window->kind == VS_WINDOW_SESSION;
+		TimestampTz time = kept_time(run, window->key);
+		TimestampTz end;
+
+		/* what begins later ends later, but for sessions not by as much */
+		if (result != PG_INT64_MAX && (!session || vs_time_plus(time, window->size) >= result))
+			break;
+		end = session ? kept_time(run, run->plan->nkeys + run->plan->last_time_agg) : time;
+		end = vs_window_last_end(window, end);
+		if (end <= after)
+			continue;
+		if (!session)
+			end = Max(vs_window_first_end(window, time), end_after(window, after));
+		result = Min(result, end);
+	}
+	vs_range_end(scan);
+	return result;
+}
+
+/* A time in the row of the state table in oldslot: the window, or what min or max has. */
+static TimestampTz
+kept_time(VsRun *run, int column)
+{
+	bool		null;
+	Datum		value = slot_getattr(run->state->oldslot, column + 1, &null);
+	TimestampTz time;
+
+	if (null || !vs_event_time(run->plan->window.type, value, &time))
+		elog(ERROR, "window without a time");
+	return time;
+}
+
+/* When the first window ends after some time, whether it has rows or not. */
+static TimestampTz
+end_after(const VsWindow *window, TimestampTz after)
+{
+	if (after == VS_NO_TIME)
+		return PG_INT64_MIN;
+	if (window->kind == VS_WINDOW_HOP)
+		after = vs_time_plus(after, -window->size);
+	after = vs_time_plus(vs_window_floor(after, window->advance), window->advance);
+	return window->kind == VS_WINDOW_HOP ? vs_time_plus(after, window->size) : after;
 }

@@ -19,14 +19,28 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "access/transam.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "process/vs_groups_internal.h"
 #include "nodes/makefuncs.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
 #include "utils/rel.h"
 #include "vs_compat.h"
+
+/* For the context of an error: keys and transition values of a group. */
+typedef struct GroupKeys
+{
+	VsRun	   *run;
+	const Datum *values;
+	const bool *nulls;
+} GroupKeys;
+
+/* Longer keys are cut off there in an error's context, in bytes. */
+#define MAX_KEY_LENGTH	100
 
 static VsMergeGroup *load_group(VsRun *run, TupleTableSlot *slot);
 static void hash_group(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls);
@@ -44,6 +58,7 @@ static int64 rows_counted(VsRun *run, const Datum *values);
 static int64 group_count(VsRun *run, VsMergeGroup *group);
 static void emit_group(VsRun *run, VsMergeGroup *group, bool passing);
 static void write_group(VsRun *run, VsMergeGroup *group);
+static void group_context(void *arg);
 static void delete_group(VsRun *run, VsMergeGroup *group);
 static void write_output_row(VsRun *run, VsMergeGroup *group, bool pass, bool passing, Datum *row,
 							 bool *row_nulls);
@@ -559,6 +574,40 @@ write_group(VsRun *run, VsMergeGroup *group)
 }
 
 /*
+ * Errors above the aggregates come with the keys of the group.  Only types of
+ * PostgreSQL's own are printed: their output functions do not fail.
+ */
+static void
+group_context(void *arg)
+{
+	GroupKeys  *keys = arg;
+	VsPlan	   *plan = keys->run->plan;
+	StringInfoData text;
+
+	if (plan->nkeys == 0)
+		return;
+	initStringInfo(&text);
+	for (int i = 0; i < plan->nkeys; i++)
+	{
+		TargetEntry *tle = list_nth(plan->query->targetList, plan->keys[i].output_attno - 1);
+		Oid			output;
+		bool		varlena;
+		char	   *value = "?";
+
+		if (keys->nulls[i])
+			value = "null";
+		else if (plan->keys[i].type < FirstNormalObjectId)
+		{
+			getTypeOutputInfo(plan->keys[i].type, &output, &varlena);
+			value = OidOutputFunctionCall(output, keys->values[i]);
+			value[pg_mbcliplen(value, strlen(value), MAX_KEY_LENGTH)] = '\0';
+		}
+		appendStringInfo(&text, "%s%s = %s", i == 0 ? "" : ", ", tle->resname, value);
+	}
+	errcontext("group with %s", text.data);
+}
+
+/*
  * Compute the output row of a group into arrays in the row context.  False if
  * HAVING turns it away; then there is no row.
  */
@@ -570,7 +619,10 @@ vs_group_output_row(VsRun *run, const Datum *values, const bool *nulls,
 	TupleTableSlot *final = run->finalslot;
 	TupleTableSlot *result;
 	MemoryContext old;
+	GroupKeys	keys = {run, values, nulls};
+	ErrorContextCallback callback = {error_context_stack, group_context, &keys};
 
+	error_context_stack = &callback;
 	ExecClearTuple(final);
 	memcpy(final->tts_values, values, plan->nkeys * sizeof(Datum));
 	memcpy(final->tts_isnull, nulls, plan->nkeys * sizeof(bool));
@@ -589,10 +641,12 @@ vs_group_output_row(VsRun *run, const Datum *values, const bool *nulls,
 	if (run->having && !ExecQual(run->having, run->econtext))
 	{
 		run->econtext->ecxt_per_tuple_memory = old;
+		error_context_stack = callback.previous;
 		return false;
 	}
 	result = ExecProject(run->projection);
 	run->econtext->ecxt_per_tuple_memory = old;
+	error_context_stack = callback.previous;
 
 	*row = palloc(plan->ncolumns * sizeof(Datum));
 	*row_nulls = palloc(plan->ncolumns * sizeof(bool));

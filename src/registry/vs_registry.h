@@ -90,6 +90,7 @@ typedef struct VsFrontierRow
 	int64		partly_late;	/* or some of them */
 	int64		open_windows;	/* rows of windows that are still to be
 								 * emitted (EMIT FINAL) */
+	TimestampTz next_close;		/* see vs_next_close; VS_NO_TIME: nothing will */
 } VsFrontierRow;
 
 extern bool vs_registry_read(Oid output, VsQueryEntry *entry);

@@ -362,7 +362,7 @@ report_failure(Wait *wait, const VsContextInfo *info)
 			 errmsg("continuous query \"%s\" failed: %s", wait->name, info->message),
 			 owns && info->detail[0] ? errdetail("%s", info->detail) : 0,
 			 info->hint[0] ? errhint("%s", info->hint) : 0,
-			 info->context[0] ? errcontext("%s", info->context) : 0));
+			 owns && info->context[0] ? errcontext("%s", info->context) : 0));
 }
 
 /* The error when there is no time left: how far the query is, and who runs it. */

@@ -33,6 +33,7 @@
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
+#include "common/int.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "plan/vs_plan.h"
@@ -683,28 +684,28 @@ evaluate_query(VsWorkQuery *query, TimestampTz now)
 }
 
 /*
- * Has a query with open windows seen no row for longer than its idle timeout?
- * Then its watermark moves with the clock, and a batch without rows, now and
- * then, closes what it passes.
+ * Has a query seen no row for longer than its idle timeout?  Then its watermark
+ * moves with the clock, and a batch without rows closes, or forgets, the windows
+ * that it passes.
  */
 static bool
 is_idle(VsWorkQuery *query, TimestampTz now)
 {
 	TimestampTz when;
+	TimestampTz there;
 
 	if (query->idle_timeout < 0 || query->row.event_at == VS_NO_TIME ||
-		query->row.event_time == VS_NO_TIME || query->row.open_windows <= 0)
+		query->row.event_time == VS_NO_TIME || query->row.next_close == VS_NO_TIME)
 		return false;
 	when = Max(query->row.event_at + query->idle_timeout,
 			   TimestampTzPlusMilliseconds(query->row.updated_at, CLOSE_INTERVAL));
 
-	/*
-	 * not before the watermark would move, or batches would follow without
-	 * rest
-	 */
-	if (query->row.watermark != VS_NO_TIME)
-		when = Max(when, query->row.event_at + query->row.watermark - query->row.event_time +
-				   query->delay + 1);
+	/* when the watermark will be there */
+	if (pg_sub_s64_overflow(query->row.next_close, query->row.event_time, &there) ||
+		pg_add_s64_overflow(there, query->delay, &there) ||
+		pg_add_s64_overflow(there, query->row.event_at, &there))
+		return false;
+	when = Max(when, there);
 	if (when <= now)
 		return true;
 	look_at(when);
