@@ -71,6 +71,7 @@ static bool reads_relation(Oid relid, Oid target, List **seen);
 static bool names_relation(Node *node, List **relids);
 static void choose_strategy(VsPlan *plan);
 static void describe_keys(VsPlan *plan);
+static FmgrInfo *show_function(Oid type);
 static void describe_window(VsPlan *plan);
 static void describe_aggregates(VsPlan *plan);
 static bool place_partials(VsPlan *plan);
@@ -740,7 +741,36 @@ describe_keys(VsPlan *plan)
 			elog(ERROR, "group key %d is not in the select list",
 				 foreach_current_index(lc) + 1);
 		key->output_attno = tle->resno;
+		key->show = show_function(key->type);
 	}
+}
+
+/*
+ * How to show a value in the context of an error, where catalogs must not be
+ * read: NULL for all types but these.
+ */
+static FmgrInfo *
+show_function(Oid type)
+{
+	static const Oid shown[] = {
+		BOOLOID, INT2OID, INT4OID, INT8OID, NUMERICOID, FLOAT4OID, FLOAT8OID, TEXTOID,
+		VARCHAROID, BPCHAROID, DATEOID, TIMEOID, TIMESTAMPOID, TIMESTAMPTZOID, UUIDOID
+	};
+
+	for (int i = 0; i < lengthof(shown); i++)
+	{
+		FmgrInfo   *result;
+		Oid			function;
+		bool		varlena;
+
+		if (shown[i] != type)
+			continue;
+		getTypeOutputInfo(type, &function, &varlena);
+		result = palloc(sizeof(FmgrInfo));
+		fmgr_info(function, result);
+		return result;
+	}
+	return NULL;
 }
 
 /* The window among the keys, and whether windows close. */

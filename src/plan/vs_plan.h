@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
 #include "nodes/bitmapset.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
@@ -127,6 +128,8 @@ typedef struct VsKey
 	int16		typlen;
 	bool		typbyval;
 	AttrNumber	output_attno;	/* column of the output that shows it, or 0 */
+	FmgrInfo   *show;			/* output function, of types that have one
+								 * which looks at nothing else; or NULL */
 } VsKey;
 
 /*

@@ -19,13 +19,11 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
-#include "access/transam.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "process/vs_groups_internal.h"
 #include "nodes/makefuncs.h"
 #include "utils/datum.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
 #include "utils/rel.h"
@@ -573,10 +571,7 @@ write_group(VsRun *run, VsMergeGroup *group)
 	vs_cache_put(run->batch->shared, group->cache_index, &cached);
 }
 
-/*
- * Errors above the aggregates come with the keys of the group.  Only types of
- * PostgreSQL's own are printed: their output functions do not fail.
- */
+/* Errors above the aggregates come with the keys of the group, as far as they can be shown. */
 static void
 group_context(void *arg)
 {
@@ -590,16 +585,13 @@ group_context(void *arg)
 	for (int i = 0; i < plan->nkeys; i++)
 	{
 		TargetEntry *tle = list_nth(plan->query->targetList, plan->keys[i].output_attno - 1);
-		Oid			output;
-		bool		varlena;
 		char	   *value = "?";
 
 		if (keys->nulls[i])
 			value = "null";
-		else if (plan->keys[i].type < FirstNormalObjectId)
+		else if (plan->keys[i].show)
 		{
-			getTypeOutputInfo(plan->keys[i].type, &output, &varlena);
-			value = OidOutputFunctionCall(output, keys->values[i]);
+			value = OutputFunctionCall(plan->keys[i].show, keys->values[i]);
 			value[pg_mbcliplen(value, strlen(value), MAX_KEY_LENGTH)] = '\0';
 		}
 		appendStringInfo(&text, "%s%s = %s", i == 0 ? "" : ", ", tle->resname, value);
