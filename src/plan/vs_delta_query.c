@@ -117,6 +117,29 @@ vs_plan_sorted(VsPlan *plan)
 }
 
 /*
+ * The plan that tells how many groups some rows are: for each row that counts,
+ * what its group would be sorted by.
+ */
+PlannedStmt *
+vs_plan_sample(VsPlan *plan)
+{
+	Assert(vs_plan_orders_groups(plan));
+	if (plan->sample_plan == NULL)
+	{
+		Query	   *query = admit_query(plan, groups_query(plan, false));
+		TargetEntry *order = llast_node(TargetEntry, query->targetList);
+
+		order->resno = 1;
+		order->ressortgroupref = 0;
+		query->targetList = list_make1(order);
+		query->groupClause = query->sortClause = NIL;
+		query->hasAggs = false;
+		plan->sample_plan = plan_over_delta(plan, query, "enable_sort");
+	}
+	return plan->sample_plan;
+}
+
+/*
  * Do groups come in an order?  Few of those that are emitted once are ever met
  * again.
  */

@@ -220,8 +220,10 @@ typedef struct VsPlan
 	PlannedStmt *insert_plan;
 	PlannedStmt *change_plan;
 	PlannedStmt *sorted_plan;	/* as insert_plan, if groups come in an order */
-	bool		most_alone;		/* more than half of the rows that came last
-								 * were groups of their own */
+	PlannedStmt *sample_plan;	/* the last column of insert_plan, for each
+								 * row */
+	uint64		alone_rows;		/* of so many rows that came last, more than
+								 * half were groups of their own; or 0 */
 	PlannedStmt *bucket_plans[2];	/* as insert_plan, but each bucket of the
 									 * delta for itself, one after the other:
 									 * its number comes behind the partial
@@ -300,6 +302,7 @@ extern Agg *vs_plan_agg(PlannedStmt *stmt);
 extern PlannedStmt *vs_plan_insert(VsPlan *plan);
 extern PlannedStmt *vs_plan_change(VsPlan *plan);
 extern PlannedStmt *vs_plan_sorted(VsPlan *plan);
+extern PlannedStmt *vs_plan_sample(VsPlan *plan);
 extern bool vs_plan_orders_groups(VsPlan *plan);
 extern PlannedStmt *vs_plan_buckets(VsPlan *plan, bool several);
 extern PlannedStmt *vs_plan_top(VsPlan *plan);	/* the rows of the output,

@@ -53,6 +53,10 @@
 /* Fewer rows tell nothing about those of the next batches. */
 #define LEARN_ROWS		1000
 
+/* So many rows are looked at before a first batch of so many pages. */
+#define SAMPLE_ROWS		100000
+#define SAMPLE_PAGES	4000
+
 /* Does this process run a batch? */
 static bool running = false;
 
@@ -75,6 +79,10 @@ static void merge_in_bucket(VsRun *run, TupleTableSlot *slot);
 static void begin_in_memory(VsRun *run);
 static PlannedStmt *delta_plan(VsBatch *batch);
 static void learn_from(VsRun *run, uint64 rows);
+static void take_sample(VsBatch *batch);
+static int	compare_int64(const void *a, const void *b);
+static void sample_row(VsRun *run, TupleTableSlot *slot);
+static bool sort_rows(VsBatch *batch);
 
 bool
 vs_batch_running(void)
@@ -499,6 +507,10 @@ vs_execute_delta(VsBatch *batch)
 	uint64		rows = batch->options->batch_rows;
 	uint64		first = 0;
 
+	if (batch->fresh && rows == 0 && batch->shared != NULL &&
+		vs_plan_orders_groups(batch->plan) &&
+		vs_delta_pages_total(batch->delta) >= SAMPLE_PAGES)
+		take_sample(batch);
 	if (rows == 0 || !vs_divisible(batch) ||
 		(!batch->change && batch->plan->strategy != VS_STRATEGY_GROUPS &&
 		 !batch->plan->top.active))
@@ -785,7 +797,64 @@ static void
 learn_from(VsRun *run, uint64 rows)
 {
 	if (rows >= LEARN_ROWS && !run->batch->change && vs_plan_orders_groups(run->plan))
-		run->plan->most_alone = run->ngroups > rows / 2;
+		run->plan->alone_rows = run->ngroups > rows / 2 ? rows : 0;
+}
+
+/* The same from the first rows, before a large delta is read. */
+static void
+take_sample(VsBatch *batch)
+{
+	VsDeltaCounters counters;
+	VsRun	   *run;
+
+	vs_delta_counters(batch->delta, &counters);
+	vs_delta_set_window(batch->delta, 0, SAMPLE_ROWS);
+	run = vs_run_begin(batch);
+	run->sample = palloc(SAMPLE_ROWS * sizeof(int64));
+	batch->clock.sampling = true;
+	vs_clock_attach(batch);
+	vs_run_plan(run, vs_plan_sample(batch->plan), NULL, sample_row);
+	vs_clock_attach(NULL);
+	batch->clock.sampling = false;
+	qsort(run->sample, run->nsample, sizeof(int64), compare_int64);
+	for (int i = 0; i < run->nsample; i++)
+		run->ngroups += i == 0 || run->sample[i] != run->sample[i - 1];
+	learn_from(run, run->nsample);
+	vs_run_end(run);
+	vs_delta_restore_counters(batch->delta, &counters);
+}
+
+static void
+sample_row(VsRun *run, TupleTableSlot *slot)
+{
+	bool		null;
+	Datum		order = slot_getattr(slot, 1, &null);
+
+	Assert(run->nsample < SAMPLE_ROWS);
+	run->sample[run->nsample++] = null ? 0 : DatumGetInt64(order);
+}
+
+static int
+compare_int64(const void *a, const void *b)
+{
+	int64		first = *(const int64 *) a;
+	int64		second = *(const int64 *) b;
+
+	return first < second ? -1 : first > second;
+}
+
+/*
+ * Are most rows of this delta groups of their own, as far as one can tell?  Not
+ * if it is much larger than what one has seen: groups that are met once among
+ * a thousand rows may still be few.
+ */
+static bool
+sort_rows(VsBatch *batch)
+{
+	uint64		rows = vs_delta_pages_total(batch->delta) * 100;
+	uint64		seen = batch->plan->alone_rows;
+
+	return !batch->change && seen > 0 && (seen >= SAMPLE_ROWS / 2 || rows / 4 <= seen);
 }
 
 /*
@@ -798,7 +867,7 @@ delta_plan(VsBatch *batch)
 	VsPlan	   *plan = batch->plan;
 	PlannedStmt *stmt;
 
-	if (!batch->change && plan->most_alone)
+	if (sort_rows(batch))
 		return vs_plan_sorted(plan);
 	stmt = batch->change ? vs_plan_change(plan) : vs_plan_insert(plan);
 	if (plan->strategy == VS_STRATEGY_GROUPS && vs_plan_agg(stmt) != NULL)

@@ -241,6 +241,9 @@ velostream_admit(PG_FUNCTION_ARGS)
 	TimestampTz time;
 	TimestampTz end;
 
+	if (clock->sampling)
+		PG_RETURN_BOOL(!PG_ARGISNULL(0) &&
+					   vs_event_time(window->type, PG_GETARG_DATUM(0), &time));
 	if (PG_ARGISNULL(0))
 	{
 		turn_away(batch, ERRCODE_NULL_VALUE_NOT_ALLOWED, NULL_TIME);

@@ -37,6 +37,8 @@ typedef struct VsClock
 	int64		allowed;		/* a window takes rows for so long after it
 								 * has closed; PG_INT64_MAX: for ever */
 	bool		rows;			/* some row was admitted */
+	bool		sampling;		/* rows are only looked at: none is late, and
+								 * nothing is remembered */
 	uint64		late;
 	uint64		partly_late;
 	uint64		ignored;		/* late rows that went */
@@ -121,6 +123,8 @@ typedef struct VsRun
 	TupleTableSlot *finalslot;	/* keys and final values */
 	int64		bucket;			/* that is being merged; -1: none yet */
 	uint64		ngroups;		/* merged so far */
+	int64	   *sample;			/* what tells the groups of rows apart */
+	int			nsample;
 	ProjectionInfo *projection; /* output row from finalslot */
 	ExprState  *having;
 	List	   *touched;		/* of VsTouched */
