@@ -78,6 +78,7 @@ static void execute_buckets(VsBatch *batch, uint64 rows);
 static void merge_in_bucket(VsRun *run, TupleTableSlot *slot);
 static void begin_in_memory(VsRun *run);
 static PlannedStmt *delta_plan(VsBatch *batch);
+static void run_groups_plan(VsRun *run, PlannedStmt *stmt);
 static void learn_from(VsRun *run, uint64 rows);
 static void take_sample(VsBatch *batch);
 static int	compare_int64(const void *a, const void *b);
@@ -632,7 +633,7 @@ vs_execute_window(VsBatch *batch, uint64 first, uint64 last)
 		vs_clock_attach(batch);
 		vs_groups_begin(run);
 		vs_delta_counters(batch->delta, &before);
-		vs_run_plan(run, stmt, NULL, vs_groups_merge);
+		run_groups_plan(run, stmt);
 		vs_delta_counters(batch->delta, &after);
 		learn_from(run, after.rows_in - before.rows_in);
 		vs_wait_point("after-merge");
@@ -787,6 +788,26 @@ vs_run_end(VsRun *run)
 	vs_target_end(run->output);
 	MemoryContextSwitchTo(run->caller);
 	MemoryContextDelete(run->context);
+}
+
+/*
+ * Run a plan over groups.  Where rows are sorted, nothing is hashed: the sort
+ * may have the memory of both.
+ */
+static void
+run_groups_plan(VsRun *run, PlannedStmt *stmt)
+{
+	int			nestlevel = NewGUCNestLevel();
+
+	if (stmt == run->plan->sorted_plan)
+	{
+		double		kilobytes = work_mem + get_hash_memory_limit() / 1024.0;
+
+		set_config_option("work_mem", psprintf("%.0f", Min(kilobytes, MAX_KILOBYTES)),
+						  PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	}
+	vs_run_plan(run, stmt, NULL, vs_groups_merge);
+	AtEOXact_GUC(true, nestlevel);
 }
 
 /*

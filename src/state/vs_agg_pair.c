@@ -39,12 +39,13 @@ Datum
 vs_agg_join(Datum sum, bool sumnull, Datum count)
 {
 	Size		size = ARR_OVERHEAD_NONULLS(1) + 2 * sizeof(int64);
-	ArrayType  *array = palloc0(size);
+	ArrayType  *array = palloc(size);
 	int64	   *pair;
 
 	/* construct_array takes four times as long */
 	SET_VARSIZE(array, size);
 	array->ndim = 1;
+	array->dataoffset = 0;
 	array->elemtype = INT8OID;
 	ARR_DIMS(array)[0] = 2;
 	ARR_LBOUND(array)[0] = 1;
