@@ -96,11 +96,13 @@ CALL check_now();
 
 -- Who begins windows does not look for their groups; who comes back to them does.
 SELECT fill(12001, 14000, 200000, 1);
+SELECT pg_stat_force_next_flush() \gset
 BEGIN;
 SELECT count(*) FROM velostream.process('alone');
 SELECT pg_stat_get_xact_numscans('alone_w_key_hash_idx'::regclass) <= 2 AS new_ones;
 COMMIT;
 SELECT fill(14001, 16000, 150000, 1);
+SELECT pg_stat_force_next_flush() \gset
 BEGIN;
 SELECT count(*) FROM velostream.process('alone');
 SELECT pg_stat_get_xact_numscans('alone_w_key_hash_idx'::regclass) >= 2000 AS old_ones;
