@@ -177,7 +177,24 @@ SELECT count(*) FROM velostream.process('c_log');
 SELECT * FROM c_log WHERE k = 12;
 SELECT ignored > 0 FROM velostream.stat_queries WHERE query = 'c_log'::regclass;
 
+-- a function that the planner evaluates, and that plans to read the source, reads
+-- the table, not the delta; in batches to come and after them as well
+CREATE FUNCTION size_of_c(k int) RETURNS bigint LANGUAGE plpgsql IMMUTABLE SET search_path = public AS $$
+DECLARE
+	n bigint;
+BEGIN
+	SELECT count(*) INTO n FROM c;
+	RETURN n + k;
+END $$;
+CREATE TABLE c_size WITH (velostream.continuous) AS
+SELECT id, public.size_of_c(0) > 1 AS more, public.size_of_c(id) - id AS n FROM c WHERE k > 12;
+SELECT count(*) FROM velostream.process('c_size');
+INSERT INTO c VALUES (6001, 13, 1);
+SELECT op, "row" ->> 'more' AS more, ("row" ->> 'n')::bigint = (SELECT count(*) FROM c) AS all_of_it FROM velostream.process('c_size');
+SELECT size_of_c(0) = count(*) AS all_of_it FROM c;
+
 ALTER SYSTEM RESET velostream.enabled;
 SELECT pg_reload_conf();
 DROP TABLE c CASCADE;
 DROP FUNCTION batch();
+DROP FUNCTION size_of_c(int);

@@ -15,7 +15,8 @@
 #include "access/sysattr.h"
 #include "capture/vs_frontier.h"
 #include "executor/tuptable.h"
-#include "nodes/pg_list.h"
+#include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
 #include "velostream.h"
 
 /*
@@ -85,13 +86,11 @@ extern void vs_delta_flush_at_once(bool on);	/* vs_delta_begin does not
 												 * wait for others to flush;
 												 * until end of transaction */
 
-/*
- * The delta that delta scans executed from now on read (NULL: none).  A plan
- * is made a delta plan by planning it between vs_delta_planning(true, leaves)
- * and vs_delta_planning(false, NIL): scans of those heaps become CustomScans.
- */
+/* The delta that delta scans executed from now on read (NULL: none). */
 extern void vs_delta_activate(VsDelta *delta);
-extern void vs_delta_planning(bool on, List *leaves);
+
+/* Make a delta plan of a query: scans of those heaps become CustomScans. */
+extern PlannedStmt *vs_delta_plan(Query *query, List *leaves);
 
 /*
  * Only rows with first <= ordinal < last, counted from 0 in the order the

@@ -51,6 +51,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
 #include "storage/bufmgr.h"
 #include "storage/latch.h"
 #include "utils/fmgroids.h"
@@ -67,10 +68,12 @@ static VsDelta *active_delta = NULL;
 PG_FUNCTION_INFO_V1(velostream_is_dead_letter);
 static int	active_level = 0;	/* transaction nesting when it was activated */
 
-static bool planning = false;
-static int	planning_level = 0;
-static List *planning_leaves = NIL; /* in TopMemoryContext */
-static int	saved_constraint_exclusion;
+/*
+ * The call of the planner that makes a delta plan, by its parameters (there are
+ * none), and the heaps whose scans it makes delta scans.  NULL: there is none.
+ */
+static ParamListInfo planning = NULL;
+static List *planning_leaves = NIL;
 
 static bool flush_at_once = false;
 static bool trust_hints = true;
@@ -91,7 +94,6 @@ static void forget_active(void *arg);
 static void at_xact_end(XactEvent event, void *arg);
 static void at_subxact_end(SubXactEvent event, SubTransactionId mySubid,
 						   SubTransactionId parentSubid, void *arg);
-static void stop_planning(void);
 
 /*
  * Find what may differ between *from and s2; see vs_capture.h.  Everything is
@@ -576,33 +578,42 @@ vs_delta_active(void)
 	return active_delta;
 }
 
-void
-vs_delta_planning(bool on, List *leaves)
+/* Only its own call of the planner; not those of functions that this one evaluates. */
+PlannedStmt *
+vs_delta_plan(Query *query, List *leaves)
 {
-	stop_planning();
-	if (on)
+	ParamListInfo outer = planning;
+	List	   *outer_leaves = planning_leaves;
+	int			outer_exclusion = constraint_exclusion;
+	PlannedStmt *result = NULL;
+
+	PG_TRY();
 	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-		planning_leaves = list_copy(leaves);
-		MemoryContextSwitchTo(old);
-		planning_level = GetCurrentTransactionNestLevel();
-		saved_constraint_exclusion = constraint_exclusion;
+		planning = makeParamList(0);
+		planning_leaves = leaves;
 		constraint_exclusion = CONSTRAINT_EXCLUSION_OFF;
-		planning = true;
+		result = planner(query, NULL, 0, planning);
 	}
+	PG_FINALLY();
+	{
+		planning = outer;
+		planning_leaves = outer_leaves;
+		constraint_exclusion = outer_exclusion;
+	}
+	PG_END_TRY();
+	return result;
 }
 
 bool
-vs_delta_is_planning(void)
+vs_delta_is_planning(PlannerInfo *root)
 {
-	return planning;
+	return planning != NULL && root->glob->boundParams == planning;
 }
 
 bool
-vs_delta_plans(Oid relid)
+vs_delta_plans(PlannerInfo *root, Oid relid)
 {
-	return planning && list_member_oid(planning_leaves, relid);
+	return vs_delta_is_planning(root) && list_member_oid(planning_leaves, relid);
 }
 
 /*
@@ -921,7 +932,6 @@ at_xact_end(XactEvent event, void *arg)
 		active_delta = NULL;
 		flush_at_once = false;
 		trust_hints = true;
-		stop_planning();
 	}
 }
 
@@ -935,23 +945,10 @@ at_subxact_end(SubXactEvent event, SubTransactionId mySubid,
 	{
 		if (level <= active_level)
 			active_delta = NULL;
-		if (level <= planning_level)
-			stop_planning();
 	}
 	else if (event == SUBXACT_EVENT_COMMIT_SUB)
 	{
 		/* what it began is now its parent's */
 		active_level = Min(active_level, level - 1);
-		planning_level = Min(planning_level, level - 1);
 	}
-}
-
-static void
-stop_planning(void)
-{
-	if (planning)
-		constraint_exclusion = saved_constraint_exclusion;
-	planning = false;
-	list_free(planning_leaves);
-	planning_leaves = NIL;
 }

@@ -10,6 +10,7 @@
 #define VS_DELTA_INTERNAL_H
 
 #include "capture/vs_capture_internal.h"
+#include "nodes/pathnodes.h"
 
 /* Verdicts on a transaction id, or on a tuple: who sees it. */
 #define VS_SEEN_S1			0x01
@@ -114,8 +115,9 @@ struct VsDelta
 /* vs_delta.c */
 extern VsDelta *vs_delta_active(void);	/* or NULL */
 extern VsLeaf *vs_delta_find_leaf(VsDelta *delta, Oid relid);	/* or NULL */
-extern bool vs_delta_plans(Oid relid);	/* is a scan of it to be a delta scan? */
-extern bool vs_delta_is_planning(void);
+extern bool vs_delta_is_planning(PlannerInfo *root);	/* is it a delta plan? */
+extern bool vs_delta_plans(PlannerInfo *root, Oid relid);	/* ... and a scan of it
+															 * to be a delta scan? */
 
 /* vs_delta_scan.c */
 extern void vs_delta_scan_init(void);

@@ -216,7 +216,7 @@ plan_relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel
 
 	if (prev_relation_info_hook)
 		prev_relation_info_hook(root, relid, inhparent, rel);
-	if (!vs_delta_is_planning())
+	if (!vs_delta_is_planning(root))
 		return;
 	vs_forget_not_null(rel);
 	if (inhparent)
@@ -224,7 +224,7 @@ plan_relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel
 		rel->indexlist = NIL;	/* of a partitioned table */
 		return;
 	}
-	if (!vs_delta_plans(relid))
+	if (!vs_delta_plans(root, relid))
 		return;
 
 	rel->indexlist = NIL;
@@ -245,7 +245,7 @@ plan_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 
 	if (prev_pathlist_hook)
 		prev_pathlist_hook(root, rel, rti, rte);
-	if (rte->rtekind != RTE_RELATION || rte->inh || !vs_delta_plans(rte->relid) ||
+	if (rte->rtekind != RTE_RELATION || rte->inh || !vs_delta_plans(root, rte->relid) ||
 		IS_DUMMY_REL(rel))
 		return;
 

@@ -670,23 +670,14 @@ add_delta_column(Query *query, AttrNumber attno, Oid type)
 static PlannedStmt *
 plan_over_delta(VsPlan *plan, Query *query, const char *avoid)
 {
-	PlannedStmt *stmt = NULL;
+	PlannedStmt *stmt;
 	MemoryContext old;
 	int			nestlevel = NewGUCNestLevel();
 
 	if (plan->strategy == VS_STRATEGY_GROUPS)
 		(void) set_config_option(avoid, "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
-	PG_TRY();
-	{
-		vs_delta_planning(true, plan->leaves);
-		stmt = planner(query, NULL, 0, NULL);
-	}
-	PG_FINALLY();
-	{
-		vs_delta_planning(false, NIL);
-	}
-	PG_END_TRY();
+	stmt = vs_delta_plan(query, plan->leaves);
 	AtEOXact_GUC(true, nestlevel);
 
 	check_leaves(plan, stmt);
