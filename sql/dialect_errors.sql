@@ -80,6 +80,7 @@ SET client_min_messages = notice;
 SELECT command FROM velostream.execute('EXPLAIN SELECT symbol, count(*) FROM trades GROUP BY symbol WITH (''event.time.field'' = ''ts'')') LIMIT 1;
 SELECT command FROM velostream.execute('EXPLAIN SELECT symbol, count(*) FROM trades GROUP BY symbol WINDOW TUMBLING(ts, 5m) WITH (''event.time.field'' = ''day'')') LIMIT 1;
 SELECT command FROM velostream.execute('EXPLAIN SELECT symbol, last(price) FROM trades GROUP BY symbol WITH (''event.time.field'' = ''ts'')') LIMIT 1;
+SELECT command FROM velostream.execute('SELECT symbol FROM trades WITH (''on.error'' = ''stop'', ''source.mode'' = ''append'')');
 SET client_min_messages = warning;
 
 -- ----------

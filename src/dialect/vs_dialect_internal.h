@@ -122,6 +122,7 @@ extern VsSelect *vs_read_select(VsStatement *stmt);
 extern const char *vs_property(VsSelect *sel, const char *name, int *location);
 extern List *vs_property_options(VsSelect *sel);	/* of DefElem; checks all
 													 * properties */
+extern void vs_property_notices(VsSelect *sel); /* of a SELECT by itself */
 
 /* vs_lower.c */
 extern void vs_lower_select(VsSelect *sel);

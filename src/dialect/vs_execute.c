@@ -486,6 +486,7 @@ read_query(VsStatement *stmt, VsDialectQuery *result)
 				 errmsg("PRIMARY KEY is for CREATE TABLE"),
 				 vs_position(stmt, sel->primary_key_location)));
 	vs_lower_select(sel);
+	vs_property_notices(sel);
 	result->stmt = stmt;
 	result->options = vs_output_options(sel, false);
 	result->windowed = sel->window != VS_WINDOW_NONE;

@@ -115,6 +115,20 @@ vs_property_options(VsSelect *sel)
 	return result;
 }
 
+/* Say which properties mean nothing for a query that is run once. */
+void
+vs_property_notices(VsSelect *sel)
+{
+	static const char *const names[] = {"on.error", "source.mode", "watermark.idle_timeout"};
+	int			location;
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (vs_property(sel, names[i], &location) != NULL)
+			ereport(NOTICE,
+					(errmsg("property \"%s\" has no effect in a SELECT that is run once", names[i]),
+					 errdetail("It is for queries that CREATE TABLE, CREATE STREAM or START JOB makes.")));
+}
+
 /* Is a name, or what follows one of its points, one of those? */
 static bool
 is_foreign(const char *name)
