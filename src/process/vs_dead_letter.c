@@ -305,7 +305,7 @@ try_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin, const char
 {
 	VsBatch    *batch = arg;
 	VsBatchResult *result = batch->replay;
-	bool		late = strcmp(sqlstate, VS_LATE_SQLSTATE) == 0;
+	bool		late = batch->plan->timed && strcmp(sqlstate, VS_LATE_SQLSTATE) == 0;
 	bool		timeless = vs_clock_has_no_time(sqlstate, message);
 
 	if (tid == NULL)

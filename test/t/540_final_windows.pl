@@ -434,6 +434,119 @@ END
 	last if $wrong ne '';
 }
 
+# ----------
+# replay(): late rows in the windows they belong to, whatever happens meanwhile
+# ----------
+$node->safe_psql('postgres', <<'END');
+CREATE SCHEMA replayed;
+CREATE TABLE replayed.src (id int, at timestamp, k int, x int, d int);
+CREATE TABLE replayed.log (LIKE replayed.src);
+CREATE FUNCTION replayed.log() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO replayed.log SELECT NEW.*; RETURN NULL; END';
+CREATE TRIGGER log AFTER INSERT ON replayed.src FOR EACH ROW EXECUTE FUNCTION replayed.log();
+CREATE TABLE replayed.made (query regclass, definition text, source text, final bool, stream bool, letters bool);
+CREATE PROCEDURE replayed.make(name text, definition text, options text) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('CREATE TABLE replayed.%I WITH (velostream.continuous, %s) AS %s', name, options, definition);
+	INSERT INTO replayed.made VALUES (('replayed.' || name)::regclass, definition, CASE WHEN options ~ 'append' THEN 'replayed.log' ELSE 'replayed.src' END,
+		options ~ 'final', options ~ 'kind = stream', options ~ 'dead_letter');
+END $$;
+-- what an output has that it should not have, or lacks; rows that were read; counters
+CREATE FUNCTION replayed.wrong() RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	m replayed.made;
+	s velostream.stat_queries;
+	rows text;					-- of the source, that are no dead letters
+	columns text;
+	n bigint;
+BEGIN
+	FOR m IN SELECT * FROM replayed.made LOOP
+		SELECT * INTO s FROM velostream.stat_queries WHERE query = m.query;
+		rows := format('SELECT * FROM %s s WHERE NOT EXISTS (SELECT FROM velostream.dead_letters d WHERE d.query = %s AND d.row = to_jsonb(s)', m.source, m.query::oid);
+		SELECT string_agg(attname, ', ') INTO columns FROM pg_attribute WHERE attrelid = m.query AND attnum > 0 AND attname NOT LIKE '\_%';
+		EXECUTE format($q$WITH a AS (SELECT %1$s FROM %2$s o %3$s), b AS (SELECT %1$s FROM (%4$s) b %5$s)
+			SELECT count(*) FROM ((TABLE a EXCEPT ALL TABLE b) UNION ALL (TABLE b EXCEPT ALL TABLE a)) d$q$,
+			columns, m.query,
+			CASE WHEN m.stream THEN format($q$WHERE _op NOT IN ('delete', 'reset') AND NOT EXISTS (SELECT FROM %s l
+				WHERE l._offset > o._offset AND ((l.w, l.k) IS NOT DISTINCT FROM (o.w, o.k) OR l._op = 'reset'))$q$, m.query) END,
+			replace(m.definition, 'FROM replayed.src', format('FROM (%s) AND at IS NOT NULL) s', rows)),
+			CASE WHEN m.final THEN format($q$WHERE w + '1 h' <= %L::timestamptz AT TIME ZONE 'UTC'$q$, s.watermark) END) INTO n;
+		IF n > 0 THEN
+			RETURN NEXT format('%s: %s rows', m.query, n);
+		END IF;
+		-- letters of rows that failed were not read; those of others that went are not taken away with on_error = dead_letter
+		EXECUTE format('SELECT count(*) FROM (%s AND sqlstate = ''22012'')) r', rows) INTO n;
+		IF m.letters AND m.source = 'replayed.src' THEN
+			n := n + (SELECT count(*) FROM velostream.dead_letters d WHERE query = m.query AND sqlstate <> '22012'
+				AND NOT EXISTS (SELECT FROM replayed.src r WHERE d.row = to_jsonb(r)));
+		END IF;
+		IF s.rows_in - s.rows_out <> n OR s.dead <> (SELECT count(*) FROM velostream.dead_letters WHERE query = m.query)
+			OR s.late <> (SELECT count(*) FROM velostream.dead_letters WHERE query = m.query AND sqlstate = 'VS001') THEN
+			RETURN NEXT format('%s: counted', m.query);
+		END IF;
+	END LOOP;
+END $$;
+CREATE PROCEDURE replayed.run(steps int) LANGUAGE plpgsql AS $$
+DECLARE
+	newest timestamp := '2024-01-01 10:00';
+	i int := 0;
+	what text;
+BEGIN
+	FOR step IN 1 .. steps LOOP
+		FOR j IN 1 .. 1 + (random() * 4)::int LOOP
+			i := i + 1;
+			CASE (random() * 10)::int
+				WHEN 0, 1, 2 THEN
+					newest := newest + random() * interval '30 min';
+					INSERT INTO replayed.src VALUES (i, newest, (random() * 3)::int, (random() * 9)::int, 1);
+				WHEN 3, 4, 5, 6 THEN
+					INSERT INTO replayed.src VALUES (i, newest - random() * interval '8 h', nullif((random() * 4)::int, 4), (random() * 9)::int, (random() > 0.1)::int);
+				WHEN 7 THEN
+					INSERT INTO replayed.src VALUES (i, NULL, 1, 1, 1);
+				WHEN 8 THEN
+					UPDATE replayed.src SET at = newest WHERE at IS NULL;
+				ELSE	-- rows of windows that are open
+					UPDATE replayed.src SET x = x + 1 WHERE at > date_trunc('hour', newest) AND random() < 0.3;
+					DELETE FROM replayed.src WHERE at > date_trunc('hour', newest) AND random() < 0.1;
+			END CASE;
+		END LOOP;
+		COMMIT;
+		IF random() < 0.25 THEN
+			-- any row may change in the batch that replays
+			DELETE FROM replayed.src WHERE d = 1 AND random() < 0.02;
+			UPDATE replayed.src SET x = 5 WHERE random() < 0.02;
+			COMMIT;
+			PERFORM velostream.replay(query) FROM replayed.made;
+		ELSE
+			PERFORM velostream.process(query) FROM replayed.made;
+		END IF;
+		COMMIT;
+		SELECT string_agg(w, ', ') INTO what FROM replayed.wrong() w;
+		IF what IS NOT NULL THEN
+			RAISE 'step %: %', step, what;
+		END IF;
+	END LOOP;
+END $$;
+END
+$node->safe_psql('postgres', <<"END") for
+CALL replayed.make('$_->[0]', \$\$SELECT velostream.tumble(at, '1 h') AS w, k, $_->[1]\$\$, \$\$$_->[2]\$\$)
+END
+  [ 't_append', 'count(*) AS n, max(x) AS m FROM replayed.src GROUP BY 1, 2', 'velostream.emit = final, velostream.source_mode = append' ],
+  [ 's_append', 'count(*) AS n, sum(x) AS m FROM replayed.src GROUP BY 1, 2', 'velostream.emit = final, velostream.source_mode = append, velostream.kind = stream' ],
+  [ 'f_append', 'count(*) AS n, max(10 / d) AS m FROM replayed.src GROUP BY 1, 2', 'velostream.emit = final, velostream.source_mode = append, velostream.on_error = dead_letter' ],
+  [ 't_changes', 'avg(x) AS m FROM replayed.src GROUP BY 1, 2 HAVING count(*) < 3', 'velostream.emit = final' ],
+  [ 's_changes', 'avg(x) AS m, min(x) AS l FROM replayed.src GROUP BY 1, 2 HAVING count(*) < 3', 'velostream.emit = final, velostream.kind = stream' ],
+  [ 'c_changes', 'avg(x) AS m FROM replayed.src GROUP BY 1, 2', q{velostream.window_retention = '30 min'} ],
+  [ 'u_changes', 'sum(x) AS m FROM replayed.src GROUP BY 1, 2', q{velostream.emit = final, velostream.late_data = update_previous, velostream.window_retention = '30 min'} ],
+  [ 'f_changes', 'count(*) AS n, sum(10 / d) AS m FROM replayed.src GROUP BY 1, 2', 'velostream.emit = final, velostream.on_error = dead_letter' ];
+for my $seed (@seeds)
+{
+	my ($stdout, $stderr);
+
+	$node->psql('postgres', "SELECT setseed($seed); CALL replayed.run(2 * $rounds)", stdout => \$stdout, stderr => \$stderr);
+	unlike($stderr, qr/ERROR/, "replay, seed $seed: every late row in its window");
+	is(value($node, 'postgres', "count(*) FROM velostream.stat_queries WHERE schema = 'replayed' AND name LIKE '%changes' AND ignored <> 0"), 0, 'all of them can be replayed');
+	$node->safe_psql('postgres', 'TRUNCATE replayed.src, replayed.log; SELECT velostream.rebuild(query) FROM replayed.made; SELECT velostream.process(query) FROM replayed.made');
+}
 log_is_clean($node);
 $node->stop;
 done_testing();
