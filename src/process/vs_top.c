@@ -292,7 +292,7 @@ begin_sort(VsTopRows *top, bool windows)
 	collations[n] = InvalidOid;
 	nulls_first[n++] = false;
 	return tuplesort_begin_heap(top->desc, n, columns, operators, collations, nulls_first,
-								work_mem, NULL, TUPLESORT_NONE);
+								work_mem, NULL, TUPLESORT_ALLOWBOUNDED);
 }
 
 /* Read what stands in the output, of a window where it has them. */
