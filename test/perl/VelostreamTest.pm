@@ -13,7 +13,7 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
   new_node install install_oracle oracle value poll
-  stop_at wait_stopped go_on set_guc workers workers_off end_session_at kill_9 crash start_again log_is_clean
+  stop_at wait_stopped go_on set_guc workers workers_off end_session_at kill_9 wait_for_server crash start_again log_is_clean
 );
 
 # A new server that preloads velostream.  Parameters: conf (text), extra
@@ -230,8 +230,22 @@ sub kill_9
 
 	kill('KILL', $pid) == 1 or die "could not kill $pid: $!";
 	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $offset);
-	$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
+	wait_for_server($node);
 	return;
+}
+
+# Wait until a server that restarts its processes answers.  A psql that it turns
+# away may end before it has read what to ask, and that is an error here: EPIPE.
+sub wait_for_server
+{
+	my ($node) = @_;
+
+	for my $i (1 .. 1800)
+	{
+		return if eval { $node->psql('postgres', 'SELECT true') == 0 };
+		usleep(100_000);
+	}
+	die 'the server did not come back';
 }
 
 # Stop the server as if the power went off, and start it again.
