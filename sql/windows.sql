@@ -397,6 +397,25 @@ DROP TABLE times CASCADE;
 RESET client_min_messages;
 
 -- ----------
+-- Windows with gaps between them: who falls into one is in no window, and not late
+-- ----------
+CREATE TABLE src (ts timestamp) WITH (autovacuum_enabled = off);
+CREATE TABLE gappy WITH (velostream.continuous, velostream.emit = final) AS
+	SELECT velostream.hop(ts, '2 min', '5 min') AS w, count(*) FROM src GROUP BY 1;
+INSERT INTO src VALUES ('2024-01-01 00:00'), ('2024-01-01 00:04'), ('2024-01-01 00:10');
+SELECT velostream.wait(timeout => '60s');
+INSERT INTO src VALUES ('2024-01-01 00:03'), ('2024-01-01 00:01:59'), ('2024-01-01 00:02');
+SELECT velostream.wait(timeout => '60s');
+INSERT INTO src VALUES ('2024-01-01 00:24'), ('2024-01-01 00:11');
+SELECT velostream.wait(timeout => '60s');
+SELECT * FROM gappy ORDER BY w;
+SELECT message, row FROM velostream.dead_letters WHERE query = 'gappy'::regclass;
+SELECT rows_in, late, dead FROM velostream.stat_queries WHERE query = 'gappy'::regclass;
+SET client_min_messages = warning;
+DROP TABLE src CASCADE;
+RESET client_min_messages;
+
+-- ----------
 -- What the views and explain() say
 -- ----------
 CREATE TABLE src (k text, ts timestamptz, v int);

@@ -258,6 +258,8 @@ velostream_admit(PG_FUNCTION_ARGS)
 	clock->rows = true;
 	if (time > clock->seen && time <= clock->limit)
 		clock->seen = time;
+	if (window->kind == VS_WINDOW_HOP && vs_window_last_end(window, time) <= time)
+		PG_RETURN_BOOL(false);	/* between two windows: in none */
 	if (time > closed || closed == VS_NO_TIME)
 		PG_RETURN_BOOL(true);
 
