@@ -161,6 +161,11 @@ CREATE FUNCTION model.current(q text) RETURNS TABLE (k text, w timestamptz, ends
 	GROUP BY k, session, size, by_pane
 $$;
 
+-- windows that hop may leave gaps
+CREATE FUNCTION model.in_gap(m model.query, ts timestamptz) RETURNS bool LANGUAGE sql AS $$
+	SELECT m.kind = 'hop' AND date_bin(m.advance, ts, '1970-01-01') + m.size <= ts
+$$;
+
 -- a row comes
 CREATE FUNCTION model.take(m model.query, r log) RETURNS model.query LANGUAGE plpgsql AS $$
 DECLARE
@@ -172,6 +177,11 @@ BEGIN
 	IF NOT coalesce(isfinite(r.ts), false) THEN
 		m.timeless := m.timeless + 1;
 		m.dead := m.dead + 1;
+		RETURN m;
+	END IF;
+	IF model.in_gap(m, r.ts) THEN
+		m.gaps := m.gaps + 1;
+		m.seen := greatest(m.seen, r.ts);
 		RETURN m;
 	END IF;
 	last := CASE m.kind WHEN 'session' THEN CASE WHEN m.by_pane THEN date_bin(m.size, r.ts, '1970-01-01') + m.size ELSE r.ts END + m.size WHEN 'hop' THEN date_bin(m.advance, r.ts, '1970-01-01') + m.size
@@ -208,9 +218,6 @@ BEGIN
 	INSERT INTO model.assigned
 	SELECT m.name, r.id, r.k, r.ts, r.v, w, ends FROM model.windows(m.kind, m.size, m.advance, at)
 	WHERE coalesce(ends + m.allowed > m.watermark, true);
-	IF NOT FOUND THEN
-		m.gaps := m.gaps + 1;	-- windows that hop may leave gaps
-	END IF;
 	SELECT min(ends) INTO first FROM model.windows(m.kind, m.size, m.advance, r.ts);
 	IF NOT late AND m.kind IN ('hop', 'cumulate') AND coalesce(r.ts <= m.watermark AND first + m.allowed <= m.watermark, false) THEN
 		m.partly_late := m.partly_late + 1;
@@ -224,7 +231,7 @@ DECLARE
 	last timestamptz := CASE m.kind WHEN 'session' THEN CASE WHEN m.by_pane THEN date_bin(m.size, r.ts, '1970-01-01') + m.size ELSE r.ts END + m.size WHEN 'hop' THEN date_bin(m.advance, r.ts, '1970-01-01') + m.size
 		ELSE date_bin(m.size, r.ts, '1970-01-01') + m.size END;
 BEGIN
-	IF NOT coalesce(isfinite(r.ts), false) THEN
+	IF NOT coalesce(isfinite(r.ts), false) OR model.in_gap(m, r.ts) THEN
 		RETURN m;
 	END IF;
 	IF coalesce(r.ts <= m.watermark AND last + m.allowed <= m.watermark, false) THEN
