@@ -27,6 +27,8 @@ TRUNCATE counts;
 CALL started('counts');
 ALTER TABLE src ADD more text;
 CALL started('counts');
+CREATE INDEX ON counts (g);
+CALL started('counts');
 BEGIN;
 LOCK TABLE counts;
 -- it did not fail

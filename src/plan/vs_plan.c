@@ -88,6 +88,8 @@ static Node *replace_with_group_vars(Node *node, VsPlan *plan);
  */
 
 static void add_row_type(VsPlan *plan, Oid type);
+static bool has_policies(Query *query);
+static void add_role(VsPlan *plan);
 
 static bool
 lock_source(Oid relid, bool nowait)
@@ -271,7 +273,7 @@ invalidate_by_syscache(Datum arg, int cacheid, uint32 hashvalue)
 void
 vs_plan_init(void)
 {
-	static const int caches[] = {PROCOID, TYPEOID, OPEROID, AUTHOID, AGGFNOID};
+	static const int caches[] = {PROCOID, TYPEOID, OPEROID, AUTHOID, AUTHMEMMEMROLE, AGGFNOID};
 	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(PlanCacheEntry)};
 
 	PlanCache = hash_create("velostream plans", 16, &ctl, HASH_ELEM | HASH_BLOBS);
@@ -407,6 +409,8 @@ rewrite_query(VsPlan *plan, Query *query)
 	plan->query = linitial_node(Query, rewritten);
 
 	plan->fingerprint = hash_node(plan->query);
+	if (has_policies(plan->query))
+		add_role(plan);
 	foreach(lc, plan->query->targetList)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, lc);
@@ -415,6 +419,32 @@ rewrite_query(VsPlan *plan, Query *query)
 		if (!tle->resjunk)
 			plan->ncolumns++;
 	}
+}
+
+/* Do row-level security policies choose the rows, at any level of views? */
+static bool
+has_policies(Query *query)
+{
+	RangeTblEntry *rte = vs_query_source_rte(query, NULL);
+
+	while (rte->rtekind == RTE_SUBQUERY && rte->securityQuals == NIL)
+		rte = vs_query_source_rte(rte->subquery, NULL);
+	return rte->securityQuals != NIL;
+}
+
+/*
+ * Policies look at CURRENT_USER, which is the owner, and his name: with another
+ * one, other rows count.  Adds both to the fingerprint.
+ */
+static void
+add_role(VsPlan *plan)
+{
+	char	   *name = GetUserNameFromId(plan->entry.owner, false);
+
+	plan->fingerprint = hash_combine64(plan->fingerprint, plan->entry.owner);
+	plan->fingerprint = hash_combine64(plan->fingerprint,
+									   DatumGetUInt64(hash_any_extended((unsigned char *) name,
+																		strlen(name), 0)));
 }
 
 /*

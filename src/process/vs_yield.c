@@ -11,8 +11,8 @@
  * Then it fails, as it does where it would have to wait itself, and is tried
  * again later.
  *
- * Who waits for weaker locks (CREATE INDEX) waits until the batch is done, and so
- * does everybody in the case of batches that a user runs.
+ * So it does for CREATE INDEX and others that want to keep writers of the output
+ * out.  In the case of batches that a user runs, everybody waits.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,7 +35,7 @@ static const List *sources = NIL;	/* OIDs of its source's tables */
 
 static void look_soon(void);
 static Oid	wanted_by(PGPROC *proc);
-static bool somebody_waits(Oid relid);
+static bool somebody_waits(Oid relid, LOCKMODE held);
 
 /* From now to vs_yield_end, also in an error, the batch of this output gives way. */
 void
@@ -84,7 +84,8 @@ vs_yield_look(void)
 	{
 		Oid			relid = wanted_by(&ProcGlobal->allProcs[i]);
 
-		if ((relid == yielding || list_member_oid(sources, relid)) && somebody_waits(relid))
+		if ((relid == yielding && somebody_waits(relid, RowExclusiveLock)) ||
+			(list_member_oid(sources, relid) && somebody_waits(relid, AccessShareLock)))
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("the batch gives way to a command that waits for table \"%s\"",
@@ -93,25 +94,24 @@ vs_yield_look(void)
 	enable_timeout_after(timeout, YIELD_INTERVAL);
 }
 
-/* The relation that a process perhaps waits for, to lock it exclusively; or InvalidOid. */
+/* The relation that a process perhaps waits for, to lock it; or InvalidOid. */
 static Oid
 wanted_by(PGPROC *proc)
 {
 	LOCK	   *lock = *(LOCK *volatile *) &proc->waitLock;
 
-	return lock == NULL || proc->waitLockMode != AccessExclusiveLock ? InvalidOid :
-		lock->tag.locktag_field2;
+	return lock == NULL ? InvalidOid : lock->tag.locktag_field2;
 }
 
 /*
- * Does a process wait for an exclusive lock on a relation?
+ * Does a process wait for a lock on a relation, as we hold one of this mode?
  *
  * While its partition of the lock table is locked, nobody begins or ends to wait
  * for a lock there.  Those that wait for other locks may do so: what they wait
  * for may be another lock by the time its tag is read, but never this one.
  */
 static bool
-somebody_waits(Oid relid)
+somebody_waits(Oid relid, LOCKMODE held)
 {
 	LOCKTAG		tag;
 	LWLock	   *partition;
@@ -126,7 +126,7 @@ somebody_waits(Oid relid)
 		LOCK	   *lock = *(LOCK *volatile *) &proc->waitLock;
 
 		result = lock != NULL && memcmp(&lock->tag, &tag, sizeof(tag)) == 0 &&
-			proc->waitLockMode == AccessExclusiveLock;
+			DoLockModesConflict(held, proc->waitLockMode);
 	}
 	LWLockRelease(partition);
 	return result;
