@@ -42,6 +42,7 @@ typedef struct TopRow
 	bool		kept;			/* stays in the output */
 	Datum	   *values;
 	bool	   *nulls;
+	struct TopRow *same_hash;	/* of its key; of rows in a table of hashes */
 } TopRow;
 
 typedef struct TopList
@@ -52,7 +53,7 @@ typedef struct TopList
 	int			live;			/* that are not gone */
 } TopList;
 
-/* A row that comes, by the hash of its key. */
+/* A row by the hash of its key. */
 typedef struct KeyEntry
 {
 	uint64		hash;			/* hash key */
@@ -75,6 +76,7 @@ typedef struct VsTopRows
 	MemoryContext context;		/* of the rows below */
 	MemoryContext scratch;
 	TopList		standing;		/* in the output, in order */
+	HTAB	   *standing_keys;	/* KeyEntry of them, where these are asked for */
 	TopList		came;			/* the first that came, in order */
 	bool		more;			/* there were others */
 	int64		emitted;		/* nothing stands: rows written so far */
@@ -94,6 +96,7 @@ static int	compare(VsTopRows *top, const Datum *a, const bool *anull,
 static int	compare_rows(const void *a, const void *b, void *arg);
 static bool is_behind(VsTopRows *top, const Datum *values, const bool *nulls);
 static void take_next(VsTopRows *top, int weight);
+static void drop_version(VsTopRows *top, const Datum *values, const bool *nulls);
 static TopRow *find_row(VsTopRows *top, TopList *list, const Datum *values, const bool *nulls);
 static bool take_away(VsTopRows *top, TopList *list, const Datum *values, const bool *nulls);
 static void settle(VsTopRows *top);
@@ -103,8 +106,8 @@ static void take_group(VsTarget *target, void *arg);
 static void receive(VsRun *run, TupleTableSlot *slot);
 static void keep_known(VsTopRows *top);
 static void write_rows(VsTopRows *top);
-static HTAB *hash_keys(VsTopRows *top);
-static TopRow *find_successor(VsTopRows *top, HTAB *keys, const TopRow *row);
+static HTAB *hash_keys(VsTopRows *top, TopList *list);
+static TopRow *find_by_key(VsTopRows *top, HTAB *keys, const Datum *values, const bool *nulls);
 
 /* See vs_run.h. */
 void
@@ -396,6 +399,9 @@ take_next(VsTopRows *top, int weight)
 	const bool *nulls = top->slot->tts_isnull;
 	VsPlan	   *plan = top->run->plan;
 
+	if (plan->top.standing && plan->panes)
+		drop_version(top, values, nulls);
+
 	if (!plan->top.standing)
 	{
 		Assert(weight > 0);
@@ -408,6 +414,8 @@ take_next(VsTopRows *top, int weight)
 		(void) add_row(top, &top->came, values, nulls);
 	else if (weight > 0)
 		top->more = true;
+	else if (plan->panes)
+		;						/* dropped, or not among the first */
 	else if (!take_away(top, &top->standing, values, nulls) &&
 			 !take_away(top, &top->came, values, nulls) && !top->more)
 	{
@@ -423,6 +431,25 @@ take_next(VsTopRows *top, int weight)
 					 errhint("Run velostream.rebuild('%s'), and check that nothing but velostream wrote to its tables.",
 							 get_rel_name(top->run->batch->outputid))));
 	}
+}
+
+/*
+ * A window that is put together from panes has changed, or is gone: its row in
+ * the output goes, which is known by its key.  What it was put together to now,
+ * as it was before, need not be the same to the last bit (sums of float8).
+ */
+static void
+drop_version(VsTopRows *top, const Datum *values, const bool *nulls)
+{
+	TopRow	   *row;
+
+	if (top->standing_keys == NULL)
+		top->standing_keys = hash_keys(top, &top->standing);
+	row = find_by_key(top, top->standing_keys, values, nulls);
+	if (row == NULL)
+		return;
+	row->gone = true;
+	top->standing.live--;
 }
 
 /* A row of a list in order with these values, that is neither gone nor kept; or NULL. */
@@ -497,6 +524,7 @@ settle(VsTopRows *top)
 	MemoryContextReset(top->context);
 	memset(&top->standing, 0, sizeof(TopList));
 	memset(&top->came, 0, sizeof(TopList));
+	top->standing_keys = NULL;
 	top->more = false;
 	top->emitted = 0;
 }
@@ -627,7 +655,7 @@ static void
 write_rows(VsTopRows *top)
 {
 	VsRun	   *run = top->run;
-	HTAB	   *keys = run->plan->nkeys > 0 ? hash_keys(top) : NULL;
+	HTAB	   *keys = run->plan->nkeys > 0 ? hash_keys(top, &top->came) : NULL;
 
 	for (int i = 0; i < top->standing.n; i++)
 	{
@@ -638,7 +666,7 @@ write_rows(VsTopRows *top)
 			continue;
 		if (!vs_target_fetch(run->output, &row->tid))
 			elog(ERROR, "a row of the output went away");
-		successor = keys ? find_successor(top, keys, row) : NULL;
+		successor = keys ? find_by_key(top, keys, row->values, row->nulls) : NULL;
 		if (successor)
 		{
 			vs_output_update(run, &row->tid, successor->values, successor->nulls);
@@ -660,7 +688,7 @@ write_rows(VsTopRows *top)
 
 /* The columns that are the key of a row of the output. */
 static uint64
-key_of(VsTopRows *top, const TopRow *row, Datum **values, bool **nulls)
+key_of(VsTopRows *top, const Datum *row, const bool *row_nulls, Datum **values, bool **nulls)
 {
 	VsPlan	   *plan = top->run->plan;
 
@@ -670,51 +698,56 @@ key_of(VsTopRows *top, const TopRow *row, Datum **values, bool **nulls)
 	{
 		int			att = plan->keys[i].output_attno - 1;
 
-		(*values)[i] = row->values[att];
-		(*nulls)[i] = row->nulls[att];
+		(*values)[i] = row[att];
+		(*nulls)[i] = row_nulls[att];
 	}
 	return vs_hasher_hash(top->run->hasher, *values, *nulls);
 }
 
-/* What comes, by the hash of its key; of several with one hash, one. */
+/* The rows of a list that are not gone, by the hash of their keys. */
 static HTAB *
-hash_keys(VsTopRows *top)
+hash_keys(VsTopRows *top, TopList *list)
 {
 	HASHCTL		ctl = {.keysize = sizeof(uint64),.entrysize = sizeof(KeyEntry),.hcxt = top->context};
 	HTAB	   *keys = hash_create("velostream first rows", 128, &ctl,
 								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 
-	for (int i = 0; i < top->came.n; i++)
+	for (int i = 0; i < list->n; i++)
 	{
-		TopRow	   *row = &top->came.rows[i];
+		TopRow	   *row = &list->rows[i];
 		Datum	   *values;
 		bool	   *nulls;
 		uint64		hash;
 		KeyEntry   *entry;
+		bool		found;
 
 		if (row->gone)
 			continue;
-		hash = key_of(top, row, &values, &nulls);
-		entry = hash_search(keys, &hash, HASH_ENTER, NULL);
+		hash = key_of(top, row->values, row->nulls, &values, &nulls);
+		entry = hash_search(keys, &hash, HASH_ENTER, &found);
+		row->same_hash = found ? entry->row : NULL;
 		entry->row = row;
 	}
 	return keys;
 }
 
-/* The row that comes with the key of one that goes; or NULL. */
+/* The row, not gone, with the key of these values; or NULL. */
 static TopRow *
-find_successor(VsTopRows *top, HTAB *keys, const TopRow *row)
+find_by_key(VsTopRows *top, HTAB *keys, const Datum *values, const bool *nulls)
 {
-	Datum	   *values;
-	bool	   *nulls;
-	uint64		hash = key_of(top, row, &values, &nulls);
+	Datum	   *key;
+	bool	   *key_nulls;
+	uint64		hash = key_of(top, values, nulls, &key, &key_nulls);
 	KeyEntry   *entry = hash_search(keys, &hash, HASH_FIND, NULL);
-	Datum	   *other;
-	bool	   *other_nulls;
 
-	if (entry == NULL || entry->row->gone)
-		return NULL;
-	(void) key_of(top, entry->row, &other, &other_nulls);
-	return vs_hasher_equal(top->run->hasher, values, nulls, other, other_nulls) ?
-		entry->row : NULL;
+	for (TopRow *row = entry ? entry->row : NULL; row != NULL; row = row->same_hash)
+	{
+		Datum	   *other;
+		bool	   *other_nulls;
+
+		(void) key_of(top, row->values, row->nulls, &other, &other_nulls);
+		if (!row->gone && vs_hasher_equal(top->run->hasher, key, key_nulls, other, other_nulls))
+			return row;
+	}
+	return NULL;
 }
