@@ -236,6 +236,8 @@ CREATE TABLE o WITH (velostream.continuous) AS SELECT player FROM score ORDER BY
 CREATE TABLE o WITH (velostream.continuous, velostream.kind = stream) AS SELECT player FROM score ORDER BY player LIMIT 3;
 CREATE TABLE o WITH (velostream.continuous, velostream.emit = final, velostream.late_data = update_previous) AS
 	SELECT velostream.tumble(ts, '2 min') AS w, count(*) AS n FROM trade GROUP BY 1 ORDER BY n LIMIT 3;
+CREATE TABLE o WITH (velostream.continuous, velostream.max_out_of_orderness = '0 s') AS
+	SELECT velostream.session(ts, '2 min') AS w, symbol, count(*) AS n FROM trade GROUP BY 1, 2 ORDER BY n LIMIT 3;
 
 SET client_min_messages = warning;
 DROP SCHEMA first_rows CASCADE;

@@ -58,6 +58,9 @@ vs_limit_check(ParseState *pstate, Query *query, VsKind kind, const VsTimeOption
 			   int order_location, int limit_location)
 {
 	bool		final = options->emit == VS_EMIT_FINAL || options->once;
+	bool		forgets = options->retention >= 0 ||
+	((options->delay >= 0 || options->idle_timeout >= 0) && options->late != VS_LATE_UPDATE);
+	VsWindow	window;
 	int64		limit;
 
 	if (!read_limit(query, &limit))
@@ -89,6 +92,11 @@ vs_limit_check(ParseState *pstate, Query *query, VsKind kind, const VsTimeOption
 	if (kind == VS_KIND_STREAM && !final)
 		vs_window_refuse(pstate, limit_location, "a stream cannot have a LIMIT",
 						 "Make it a table; or emit windows once, when they close (EMIT FINAL).");
+	/* some end before others that have begun with them, and are known no more */
+	if (!final && forgets && vs_window_find(query, &window) && window.kind == VS_WINDOW_SESSION)
+		vs_window_refuse(pstate, limit_location,
+						 "LIMIT is not supported for sessions that take no more rows at some time",
+						 "Remove max_out_of_orderness, idle_timeout and window_retention; or emit sessions once, when they close (EMIT FINAL).");
 	if (final && (options->late == VS_LATE_UPDATE || options->retention > 0))
 		vs_window_refuse(pstate, order_location,
 						 "ORDER BY with late_data = update_previous is not supported",
