@@ -166,6 +166,18 @@ SELECT count(*) FROM ((TABLE many EXCEPT ALL SELECT id, velostream.tumble(ts, '1
 SELECT query, sqlstate, count(*) FROM velostream.dead_letters GROUP BY 1, 2 ORDER BY query::text, 2;
 DROP TABLE large CASCADE;
 
+-- an index that looks like the locator, the other way round
+CREATE TABLE ticking (ts timestamp, k int);
+CREATE TABLE per_hour WITH (velostream.continuous) AS SELECT velostream.tumble(ts, '1 hour') AS w, k, count(*) AS n FROM ticking GROUP BY 1, 2;
+CREATE INDEX ON per_hour (w DESC, velostream.key_hash(w, k));
+REINDEX INDEX CONCURRENTLY per_hour_w_key_hash_idx;
+INSERT INTO ticking VALUES ('2024-01-01 00:00', 1), ('2024-01-01 05:00', 1);
+SELECT count(*) FROM velostream.process('per_hour');
+INSERT INTO ticking TABLE ticking;
+SELECT count(*) FROM velostream.process('per_hour');
+SELECT * FROM per_hour ORDER BY w;
+DROP TABLE ticking CASCADE;
+
 SELECT velostream.key_order();
 SELECT velostream.key_order(1::bigint, 2::bigint), velostream.key_order(60, now(), 1) AS no_bigint,
 	velostream.key_order(0::bigint, 1::bigint, 1), velostream.key_order(1::bigint, NULL::date, 1), velostream.key_order(1::bigint, 'a'::text, 1);

@@ -786,6 +786,7 @@ find_locator(Relation rel, Oid func, List *attnums, AttrNumber window)
 			index->rd_index->indnatts == last + 1 &&
 			index->rd_index->indkey.values[0] == window &&
 			index->rd_index->indkey.values[last] == 0 &&
+			index->rd_indoption[0] == 0 &&	/* the last window is at its end */
 			index->rd_index->indisvalid &&
 			index->rd_index->indisready &&
 			heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) &&
