@@ -335,6 +335,23 @@ SELECT velostream.wait('ends', '60s');
 SELECT * FROM ends EXCEPT SELECT k, (array_agg(x ORDER BY n))[1], (array_agg(x ORDER BY n DESC))[1], count(*) FROM arrived GROUP BY k;
 SELECT * FROM velostream.query('SELECT k, FIRST(x), LAST(x) FROM arrived GROUP BY k', 0) AS t(k text, f int, l int) ORDER BY 1;
 
+-- by arrival: rows that were written long before they were committed
+CREATE TABLE arrivals (k int, v int);
+CREATE TABLE edges WITH (velostream.continuous, velostream.source_mode = append) AS
+	SELECT k, velostream.first(v) AS first, velostream.last(v) AS last FROM arrivals GROUP BY k;
+SELECT count(*) > 0 AS waited FROM velostream.wait('edges', timeout => '60s');
+BEGIN;
+INSERT INTO arrivals SELECT 1, i FROM generate_series(1, 300000) i;
+PREPARE TRANSACTION 'arrivals';
+INSERT INTO arrivals VALUES (0, 1);
+SELECT count(*) > 0 AS waited FROM velostream.wait('edges', timeout => '60s');
+COMMIT PREPARED 'arrivals';
+SELECT count(*) > 0 AS waited FROM velostream.wait('edges', timeout => '60s');
+INSERT INTO arrivals VALUES (1, -1);
+SELECT count(*) > 0 AS waited FROM velostream.wait('edges', timeout => '60s');
+SELECT * FROM edges ORDER BY k;
+DROP TABLE arrivals CASCADE;
+
 SET client_min_messages = warning;
 DROP SCHEMA fun CASCADE;
 SELECT count(*) FROM velostream.query;

@@ -130,6 +130,8 @@ extern bool vs_delta_is_dead(VsDelta *delta, Oid relid, ItemPointer tid, Transac
  */
 extern bool vs_delta_sees(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin);	/* does s2 see this
 																							 * version? */
+extern void vs_delta_arrives_after(VsDelta *delta, int64 place);	/* of its rows in the
+																	 * order of arrival */
 extern void vs_delta_revive(VsDelta *delta, Oid relid, ItemPointer tid);
 extern void vs_delta_add_revived(VsDelta *delta);
 extern bool vs_delta_is_revived(VsDelta *delta, Oid relid, ItemPointer tid);

@@ -115,12 +115,6 @@ vs_delta_begin(Oid output, const VsFrontier *from, VsSourceMode mode,
 	{
 		delta->from_xmin = from->snapshot->xmin;
 		delta->s1 = vs_snapshot_restore(from->snapshot);
-
-		/*
-		 * A row that came since then, or a dead letter that goes, has taken
-		 * more bytes of WAL than one.
-		 */
-		delta->arrival = (int64) from->lsn;
 	}
 	add_leaves(delta, leaves);
 	if (delta->s1 != NULL)
@@ -476,6 +470,12 @@ vs_delta_sees(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
 	}
 	table_close(rel, NoLock);
 	return there;
+}
+
+void
+vs_delta_arrives_after(VsDelta *delta, int64 place)
+{
+	delta->arrival = place;
 }
 
 /* S2 protects what it sees, so the TID alone says which version it is. */

@@ -356,6 +356,14 @@ open_delta(VsBatch *batch)
 		vs_delta_trust_hints(!vs_context_distrusted(batch->shared));
 		batch->delta = vs_delta_begin(batch->outputid, &row->frontier, plan->entry.mode,
 									  plan->leaves, batch->snapshot);
+
+		/*
+		 * Behind all that earlier batches have read.  (Dead letters that go
+		 * have taken more bytes of WAL than one.)
+		 */
+		if (!batch->fresh)
+			vs_delta_arrives_after(batch->delta, (int64) row->frontier.lsn +
+								   (int64) row->rows_in + (int64) row->dead);
 		reason = vs_delta_rebuild_reason(batch->delta);
 		if (reason)
 		{
