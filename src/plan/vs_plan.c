@@ -409,7 +409,7 @@ rewrite_query(VsPlan *plan, Query *query)
 	plan->query = linitial_node(Query, rewritten);
 
 	plan->fingerprint = hash_node(plan->query);
-	if (has_policies(plan->query))
+	if (OidIsValid(plan->entry.owner) && has_policies(plan->query))
 		add_role(plan);
 	foreach(lc, plan->query->targetList)
 	{
