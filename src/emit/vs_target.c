@@ -561,19 +561,33 @@ scan_locator(VsTarget *target, uint64 hash, const Datum *values)
 }
 
 /*
- * Find a row by the values of the lookup columns: through the locator, or, in
- * a table of one row, by looking.
+ * The row in oldslot has the right hash.  If it has these lookup values: is it
+ * the only one that is asked for, or one to call back for?
  */
-bool
-vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *nulls)
+static inline bool
+is_the_one(VsTarget *target, const Datum *values, const bool *nulls, VsRowCallback callback,
+		   void *arg)
+{
+	if (target->nlookup > 0 && !row_matches(target, values, nulls))
+		return false;
+	if (callback == NULL)
+		return true;
+	CHECK_FOR_INTERRUPTS();
+	callback(target, arg);
+	return false;
+}
+
+/*
+ * Find rows by the values of the lookup columns: through the locator, or, in a
+ * table of few rows, by looking.  Without a callback, the first one: true if
+ * oldslot has it.
+ */
+static bool
+find_rows(VsTarget *target, uint64 hash, const Datum *values, const bool *nulls,
+		  VsRowCallback callback, void *arg)
 {
 	bool		found = false;
 
-	if (vs_target_is_beyond(target, values, nulls))
-		return false;
-	vs_target_write(target);
-	if (target->pane_index)
-		return find_pane(target, values, nulls);
 	if (target->rel == NULL)
 	{
 		ItemPointerData tid;
@@ -581,14 +595,14 @@ vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *n
 		ItemPointerSetInvalid(&tid);
 		while (!found && target->memory != NULL &&
 			   store_from_memory(target, vs_memory_next(target->memory, hash, &tid), &tid))
-			found = target->nlookup == 0 || row_matches(target, values, nulls);
+			found = is_the_one(target, values, nulls, callback, arg);
 	}
 	else if (target->locator)
 	{
 		IndexScanDesc scan = scan_locator(target, hash, values);
 
 		while (!found && index_getnext_slot(scan, ForwardScanDirection, target->oldslot))
-			found = row_matches(target, values, nulls);
+			found = is_the_one(target, values, nulls, callback, arg);
 		if (found)
 			ExecMaterializeSlot(target->oldslot);
 		index_endscan(scan);
@@ -598,12 +612,36 @@ vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *n
 		TableScanDesc scan = table_beginscan(target->rel, SnapshotSelf, 0, NULL);
 
 		while (!found && table_scan_getnextslot(scan, ForwardScanDirection, target->oldslot))
-			found = target->nlookup == 0 || row_matches(target, values, nulls);
+			found = is_the_one(target, values, nulls, callback, arg);
 		if (found)
 			ExecMaterializeSlot(target->oldslot);
 		table_endscan(scan);
 	}
 	return found;
+}
+
+/* See vs_target.h. */
+bool
+vs_target_find(VsTarget *target, uint64 hash, const Datum *values, const bool *nulls)
+{
+	if (vs_target_is_beyond(target, values, nulls))
+		return false;
+	vs_target_write(target);
+	if (target->pane_index)
+		return find_pane(target, values, nulls);
+	return find_rows(target, hash, values, nulls, NULL, NULL);
+}
+
+/* See vs_target.h. */
+void
+vs_target_find_all(VsTarget *target, const Datum *values, const bool *nulls,
+				   VsRowCallback callback, void *arg)
+{
+	uint64		hash = target->nlookup > 0 ?
+	vs_hasher_hash(target->hasher, values, nulls) : 0;
+
+	vs_target_write(target);
+	(void) find_rows(target, hash, values, nulls, callback, arg);
 }
 
 /* ----------
@@ -848,48 +886,4 @@ vs_target_scan(VsTarget *target, VsRowCallback callback, void *arg)
 		callback(target, arg);
 	}
 	table_endscan(scan);
-}
-
-/* See vs_target.h. */
-void
-vs_target_find_all(VsTarget *target, const Datum *values, const bool *nulls,
-				   VsRowCallback callback, void *arg)
-{
-	uint64		hash;
-
-	if (target->nlookup == 0)
-	{
-		vs_target_scan(target, callback, arg);
-		return;
-	}
-	hash = vs_hasher_hash(target->hasher, values, nulls);
-	vs_target_write(target);
-	if (target->rel == NULL)
-	{
-		ItemPointerData tid;
-
-		ItemPointerSetInvalid(&tid);
-		while (target->memory != NULL &&
-			   store_from_memory(target, vs_memory_next(target->memory, hash, &tid), &tid))
-			if (row_matches(target, values, nulls))
-				callback(target, arg);
-	}
-	else if (target->locator)
-	{
-		IndexScanDesc scan = scan_locator(target, hash, values);
-
-		while (index_getnext_slot(scan, ForwardScanDirection, target->oldslot))
-			if (row_matches(target, values, nulls))
-				callback(target, arg);
-		index_endscan(scan);
-	}
-	else
-	{
-		TableScanDesc scan = table_beginscan(target->rel, SnapshotSelf, 0, NULL);
-
-		while (table_scan_getnextslot(scan, ForwardScanDirection, target->oldslot))
-			if (row_matches(target, values, nulls))
-				callback(target, arg);
-		table_endscan(scan);
-	}
 }
