@@ -369,13 +369,18 @@ add_layout(VsPlan *plan)
 	plan->fingerprint = hash == 0 ? 1 : hash;
 }
 
+static uint64
+hash_text(const char *text)
+{
+	return DatumGetUInt64(hash_any_extended((const unsigned char *) text, strlen(text), 0));
+}
+
 /* A hash of all that a node tree says. */
 static uint64
 hash_node(const void *node)
 {
 	char	   *text = nodeToString(node);
-	uint64		hash = DatumGetUInt64(hash_any_extended((unsigned char *) text,
-														strlen(text), 0));
+	uint64		hash = hash_text(text);
 
 	pfree(text);
 	return hash;
@@ -439,12 +444,11 @@ has_policies(Query *query)
 static void
 add_role(VsPlan *plan)
 {
-	char	   *name = GetUserNameFromId(plan->entry.owner, false);
+	Oid			owner = plan->entry.owner;
 
-	plan->fingerprint = hash_combine64(plan->fingerprint, plan->entry.owner);
+	plan->fingerprint = hash_combine64(plan->fingerprint, owner);
 	plan->fingerprint = hash_combine64(plan->fingerprint,
-									   DatumGetUInt64(hash_any_extended((unsigned char *) name,
-																		strlen(name), 0)));
+									   hash_text(GetUserNameFromId(owner, false)));
 }
 
 /*

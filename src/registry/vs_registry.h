@@ -167,7 +167,6 @@ extern Oid	vs_registry_locator(Oid relation, List *attnums, bool image, AttrNumb
 extern void vs_registry_window_indexes(Oid state, struct VsPlan *plan, Oid *panes, Oid *windows);
 extern void vs_registry_equip(VsQueryEntry *entry, struct VsPlan *plan);
 extern void vs_registry_rename(Oid output); /* what is named after it follows */
-extern void vs_registry_rename(Oid output);
 extern Oid	vs_registry_key_hash(void);
 extern Oid	vs_registry_key_order(void);
 extern void vs_registry_link(const VsQueryEntry *entry);
