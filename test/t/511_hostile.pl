@@ -43,7 +43,7 @@ sub run
 	return 1 unless $err =~ /server closed the connection|terminated abnormally|terminating connection because of crash|recovery mode|SSL error/;
 	diag("HOSTILE_SEED=$seed, the server was lost at:\n$sql\n$err");
 	BAIL_OUT('the server does not come back')
-	  unless $node->poll_query_until('postgres', 'SELECT true');
+	  unless eval { wait_for_server($node); 1 };
 	return 0;
 }
 
