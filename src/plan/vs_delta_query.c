@@ -62,6 +62,7 @@ static List *add_zero(List *tlist);
 static AttrNumber source_column(Query *query, Expr *expr, Oid *relid);
 static Expr *hide_column(Expr *expr);
 static PlannedStmt *plan_over_delta(VsPlan *plan, Query *query, const char *avoid);
+static PlannedStmt *keep_stmt(VsPlan *plan, PlannedStmt *stmt);
 static void check_leaves(VsPlan *plan, PlannedStmt *stmt);
 static List *sort_by_hash(VsPlan *plan, Query *query, List *tlist);
 static void split_aggregates(PlannedStmt *stmt);
@@ -206,15 +207,12 @@ vs_plan_top(VsPlan *plan)
 	{
 		Query	   *query = copyObject(plan->top.query);
 		PlannedStmt *stmt;
-		MemoryContext old;
 
 		if (plan->entry.on_error == VS_ON_ERROR_DEAD_LETTER)
 			leave_out_dead(query);
 		stmt = planner(query, NULL, 0, NULL);
 		check_leaves(plan, stmt);
-		old = MemoryContextSwitchTo(plan->context);
-		plan->top.stmt = copyObject(stmt);
-		MemoryContextSwitchTo(old);
+		plan->top.stmt = keep_stmt(plan, stmt);
 	}
 	return plan->top.stmt;
 }
@@ -671,7 +669,6 @@ static PlannedStmt *
 plan_over_delta(VsPlan *plan, Query *query, const char *avoid)
 {
 	PlannedStmt *stmt;
-	MemoryContext old;
 	int			nestlevel = NewGUCNestLevel();
 
 	if (plan->strategy == VS_STRATEGY_GROUPS)
@@ -683,7 +680,15 @@ plan_over_delta(VsPlan *plan, Query *query, const char *avoid)
 	check_leaves(plan, stmt);
 	if (plan->strategy == VS_STRATEGY_GROUPS)
 		split_aggregates(stmt);
-	old = MemoryContextSwitchTo(plan->context);
+	return keep_stmt(plan, stmt);
+}
+
+/* A copy in the plan's context. */
+static PlannedStmt *
+keep_stmt(VsPlan *plan, PlannedStmt *stmt)
+{
+	MemoryContext old = MemoryContextSwitchTo(plan->context);
+
 	stmt = copyObject(stmt);
 	MemoryContextSwitchTo(old);
 	return stmt;
