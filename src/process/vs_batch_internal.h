@@ -10,6 +10,7 @@
 
 #include "executor/execdesc.h"
 #include "process/vs_run.h"
+#include "vs_compat.h"
 
 /* Receives the rows of a plan. */
 typedef void (*VsRowReceiver) (VsRun *run, TupleTableSlot *slot);
@@ -32,6 +33,8 @@ extern TimestampTz vs_next_close(VsBatch *batch);
 extern void vs_rows_begin(VsRun *run);
 extern void vs_rows_merge(VsRun *run, TupleTableSlot *slot);
 extern void vs_rows_finish(VsRun *run);
+pg_noreturn extern void vs_report_missing_row(VsRun *run);	/* the output has not
+															 * what it must have */
 
 /* vs_clock.c */
 #define VS_LATE_SQLSTATE	"VS001" /* of the dead letters of late rows */

@@ -14,7 +14,7 @@
 #include "postgres.h"
 
 #include "process/vs_batch_internal.h"
-#include "utils/rel.h"
+#include "utils/lsyscache.h"
 
 static void apply_keyed(VsRun *run, TupleTableSlot *slot, int weight);
 static bool same_key(VsRun *run, TupleTableSlot *a, TupleTableSlot *b);
@@ -176,12 +176,19 @@ static void
 find_output_row(VsRun *run, TupleTableSlot *slot)
 {
 	if (!look_up_output_row(run, slot))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("a row of continuous query \"%s\" is missing in its output",
-						RelationGetRelationName(run->output->rel)),
-				 errhint("Run velostream.rebuild('%s'), and check that nothing but velostream wrote to its tables.",
-						 RelationGetRelationName(run->output->rel))));
+		vs_report_missing_row(run);
+}
+
+void
+vs_report_missing_row(VsRun *run)
+{
+	const char *name = get_rel_name(run->batch->outputid);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("a row of continuous query \"%s\" is missing in its output", name),
+			 errhint("Run velostream.rebuild('%s'), and check that nothing but velostream wrote to its tables.",
+					 name)));
 }
 
 static void

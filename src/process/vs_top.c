@@ -27,7 +27,6 @@
 #include "process/vs_groups_internal.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/sortsupport.h"
@@ -424,12 +423,7 @@ take_next(VsTopRows *top, int weight)
 		/* of rows that are equal to the last one, some may not stand there */
 		if (top->standing.n < plan->top.limit ||
 			compare(top, values, nulls, last->values, last->nulls) < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("a row of continuous query \"%s\" is missing in its output",
-							get_rel_name(top->run->batch->outputid)),
-					 errhint("Run velostream.rebuild('%s'), and check that nothing but velostream wrote to its tables.",
-							 get_rel_name(top->run->batch->outputid))));
+			vs_report_missing_row(top->run);
 	}
 }
 
