@@ -10,7 +10,12 @@
  * segment's end, as XLogReadDetermineTimeline does.
  *
  * The loop in vs_wal_read runs once per WAL record of the whole cluster: keep
- * it tight.
+ * it tight.  XLogReadRecord copies and decodes all of a record, which costs
+ * several times what we need of it.  So we let it read only those records that
+ * it takes some care to find or to understand: the first one, those that
+ * continue on another page, those with page images and those of commits that
+ * drop files.  The others lie in the page that it has read and checked to get
+ * there, and are looked at in place.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,6 +33,7 @@
 #include "capture/vs_hints_internal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "port/pg_crc32c.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
@@ -50,6 +56,14 @@ struct VsFileTable
 	RelFileNode last_node;
 };
 
+/* What a record does to the rows of the blocks that it refers to. */
+typedef enum HeapChange
+{
+	HEAP_CHANGE_NONE,			/* nothing that changes who sees which row */
+	HEAP_CHANGE_INSERT,			/* rows come */
+	HEAP_CHANGE_RETRACT			/* rows go, or give way to others */
+} HeapChange;
+
 /* This process's reader and what its callback works with. */
 static MemoryContext reader_context = NULL;
 static XLogReaderState *reader = NULL;
@@ -66,12 +80,22 @@ static int	read_page(XLogReaderState *state, XLogRecPtr page, int reqlen,
 					  XLogRecPtr record, char *buffer);
 static bool open_segment(XLogSegNo segno);
 static TimeLineID segment_timeline(XLogSegNo segno);
-static inline void decode_record(VsFileTable *files, VsHintBuffer *hints);
+static inline XLogRecord *record_in_page(XLogRecPtr start, XLogRecPtr previous);
+static inline HeapChange heap_change(RmgrId rmid, uint8 info);
+static inline bool look_at_record(XLogRecord *record, XLogRecPtr lsn,
+								  VsFileTable *files, VsHintBuffer *hints);
+static bool look_at_blocks(XLogRecord *record, XLogRecPtr lsn, bool retract,
+						   VsFileTable *files, VsHintBuffer *hints);
+#ifdef USE_ASSERT_CHECKING
+static bool decoder_agrees(XLogRecPtr start, VsFileTable *files, const VsHintBuffer *hints);
+#endif
+static void decode_record(VsFileTable *files, VsHintBuffer *hints);
 static void decode_heap(VsFileTable *files, VsHintBuffer *hints, bool retract);
 static void decode_commit(VsFileTable *files, VsHintBuffer *hints);
-static bool lookup_file(VsFileTable *table, const RelFileNode *node, uint32 *number);
+static inline bool lookup_file(VsFileTable *table, const RelFileNode *node, uint32 *number);
 static uint32 hash_file(const RelFileNode *node);
-static void add_hint(VsHintBuffer *hints, uint32 file, BlockNumber block);
+static inline void add_hint(VsHintBuffer *hints, XLogRecPtr lsn, TransactionId xid,
+							uint32 file, bool retract, BlockNumber block);
 
 /*
  * vs_wal_read: append the hints of the records that start in
@@ -86,6 +110,7 @@ vs_wal_read(XLogRecPtr *position, XLogRecPtr limit, Size max_bytes,
 			VsFileTable *files, VsHintBuffer *hints)
 {
 	XLogRecPtr	stop = *position + max_bytes;
+	XLogRecPtr	previous = InvalidXLogRecPtr;	/* the last record read */
 	VsWalResult result = VS_WAL_END;
 	MemoryContext oldcontext;
 	char	   *message;
@@ -99,25 +124,45 @@ vs_wal_read(XLogRecPtr *position, XLogRecPtr limit, Size max_bytes,
 	oldcontext = MemoryContextSwitchTo(get_reader_context());
 	read_limit = GetFlushRecPtr(NULL);
 	end_of_wal = false;
-	XLogBeginRead(reader, *position);
 	while (*position < limit)
 	{
-		if (XLogReadRecord(reader, &message) == NULL)
+		XLogRecord *record = record_in_page(*position, previous);
+
+		if (record != NULL && look_at_record(record, *position, files, hints))
 		{
-			if (!end_of_wal)
+			Assert(decoder_agrees(*position, files, hints));
+			previous = *position;
+			*position = vs_wal_record_start(*position + MAXALIGN(record->xl_tot_len));
+		}
+		else
+		{
+			XLogBeginRead(reader, *position);
+			if (XLogReadRecord(reader, &message) == NULL)
+			{
+				if (!end_of_wal)
+					result = VS_WAL_FAILED;
+				break;
+			}
+
+			/* a record that a crash left unfinished may have been skipped */
+			if (unlikely(reader->ReadRecPtr >= limit))
+			{
+				*position = reader->ReadRecPtr;
+				break;
+			}
+			if (unlikely(previous != InvalidXLogRecPtr &&
+						 reader->ReadRecPtr == *position &&
+						 XLogRecGetPrev(reader) != previous))
+			{
 				result = VS_WAL_FAILED;
-			break;
+				break;
+			}
+
+			decode_record(files, hints);
+			previous = reader->ReadRecPtr;
+			*position = vs_wal_record_start(reader->EndRecPtr);
 		}
 
-		/* a record that a crash left unfinished may have been skipped */
-		if (unlikely(reader->ReadRecPtr >= limit))
-		{
-			*position = reader->ReadRecPtr;
-			break;
-		}
-
-		decode_record(files, hints);
-		*position = vs_wal_record_start(reader->EndRecPtr);
 		if (*position >= stop)
 		{
 			result = (*position < limit) ? VS_WAL_MORE : VS_WAL_END;
@@ -273,34 +318,167 @@ segment_timeline(XLogSegNo segno)
 }
 
 /*
- * Only what changes who sees which row, and what removes files.
+ * The record that starts at "start", if it lies in the page that the reader
+ * has, as far as that is read, and is what must come after the record at
+ * "previous".  If not, XLogReadRecord finds out why.
  */
-static inline void
+static inline XLogRecord *
+record_in_page(XLogRecPtr start, XLogRecPtr previous)
+{
+	uint32		offset = start % XLOG_BLCKSZ;
+	XLogSegNo	segno;
+	XLogRecord *record;
+	pg_crc32c	crc;
+
+	XLByteToSeg(start, segno, wal_segment_size);
+	if (previous == InvalidXLogRecPtr ||
+		reader->readLen < offset + SizeOfXLogRecord ||
+		reader->seg.ws_segno != segno ||
+		reader->segoff != XLogSegmentOffset(start - offset, wal_segment_size))
+		return NULL;
+
+	record = (XLogRecord *) (reader->readBuf + offset);
+	if (record->xl_tot_len < SizeOfXLogRecord ||
+		record->xl_tot_len > reader->readLen - offset ||
+		record->xl_prev != previous)
+		return NULL;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, (char *) record + SizeOfXLogRecord, record->xl_tot_len - SizeOfXLogRecord);
+	COMP_CRC32C(crc, (char *) record, offsetof(XLogRecord, xl_crc));
+	FIN_CRC32C(crc);
+	return EQ_CRC32C(record->xl_crc, crc) ? record : NULL;
+}
+
+static inline HeapChange
+heap_change(RmgrId rmid, uint8 info)
+{
+	info &= XLOG_HEAP_OPMASK;
+	if (rmid == RM_HEAP_ID)
+	{
+		if (info == XLOG_HEAP_INSERT)
+			return HEAP_CHANGE_INSERT;
+		if (info == XLOG_HEAP_UPDATE || info == XLOG_HEAP_HOT_UPDATE ||
+			info == XLOG_HEAP_DELETE)
+			return HEAP_CHANGE_RETRACT;
+	}
+	else if (rmid == RM_HEAP2_ID && info == XLOG_HEAP2_MULTI_INSERT)
+		return HEAP_CHANGE_INSERT;
+	return HEAP_CHANGE_NONE;
+}
+
+/*
+ * What decode_record does, without decoding the record.  False if it has to be
+ * decoded.
+ */
+static inline bool
+look_at_record(XLogRecord *record, XLogRecPtr lsn, VsFileTable *files,
+			   VsHintBuffer *hints)
+{
+	HeapChange	change = heap_change(record->xl_rmid, record->xl_info);
+
+	if (change != HEAP_CHANGE_NONE)
+		return look_at_blocks(record, lsn, change == HEAP_CHANGE_RETRACT, files, hints);
+
+	/* the end of a segment; files that are dropped */
+	return record->xl_rmid != RM_XLOG_ID &&
+		!(record->xl_rmid == RM_XACT_ID && (record->xl_info & XLOG_XACT_HAS_INFO));
+}
+
+/*
+ * What decode_heap does, for a record of which no block has an image.
+ * xlogrecord.h describes the headers of blocks, which follow that of the
+ * record, before all data; DecodeXLogRecord reads them in the same way.
+ */
+static bool
+look_at_blocks(XLogRecord *record, XLogRecPtr lsn, bool retract,
+			   VsFileTable *files, VsHintBuffer *hints)
+{
+	char	   *pos = (char *) record + SizeOfXLogRecord;
+	char	   *end = (char *) record + record->xl_tot_len;
+	RelFileNode node;
+	bool		has_node = false;
+
+	while (pos < end)
+	{
+		XLogRecordBlockHeader header;
+		BlockNumber block;
+		uint32		number;
+
+		if (*(uint8 *) pos > XLR_MAX_BLOCK_ID)
+			return true;
+		if (end - pos < MaxSizeOfXLogRecordBlockHeader)
+			break;
+		memcpy(&header, pos, SizeOfXLogRecordBlockHeader);
+		pos += SizeOfXLogRecordBlockHeader;
+		if (header.fork_flags & BKPBLOCK_HAS_IMAGE)
+			break;
+		if (!(header.fork_flags & BKPBLOCK_SAME_REL))
+		{
+			memcpy(&node, pos, sizeof(RelFileNode));
+			pos += sizeof(RelFileNode);
+			has_node = true;
+		}
+		else if (!has_node)
+			break;
+		memcpy(&block, pos, sizeof(BlockNumber));
+		pos += sizeof(BlockNumber);
+
+		if ((header.fork_flags & BKPBLOCK_FORK_MASK) == MAIN_FORKNUM &&
+			lookup_file(files, &node, &number))
+			add_hint(hints, lsn, record->xl_xid, number, retract, block);
+	}
+	return false;
+}
+
+#ifdef USE_ASSERT_CHECKING
+/*
+ * Would the record that starts there, decoded, give the last ones of "hints"?
+ */
+static bool
+decoder_agrees(XLogRecPtr start, VsFileTable *files, const VsHintBuffer *hints)
+{
+	static VsHintBuffer decoded;
+	const VsHint *last;
+	char	   *message;
+
+	if (decoded.hints == NULL)
+		vs_hint_buffer_init(&decoded, reader_context);
+	decoded.n = 0;
+	XLogBeginRead(reader, start);
+	if (XLogReadRecord(reader, &message) == NULL || reader->ReadRecPtr != start)
+		return false;
+	decode_record(files, &decoded);
+
+	if (decoded.n == 0)
+		return hints->n == 0 || VS_HINT_LAST(&hints->hints[hints->n - 1]) != start;
+	if (hints->n < decoded.n)
+		return false;
+	last = &hints->hints[hints->n - decoded.n];
+	for (int i = 0; i < decoded.n; i++)
+	{
+		if (last[i].file != decoded.hints[i].file || last[i].block != decoded.hints[i].block ||
+			last[i].xid != decoded.hints[i].xid || VS_HINT_LAST(&last[i]) != start)
+			return false;
+	}
+	return true;
+}
+#endif
+
+/*
+ * Only what changes who sees which row, and what removes files, of the record
+ * that the reader has decoded.
+ */
+static void
 decode_record(VsFileTable *files, VsHintBuffer *hints)
 {
-	uint8		info = XLogRecGetInfo(reader);
+	HeapChange	change = heap_change(XLogRecGetRmid(reader), XLogRecGetInfo(reader));
 
-	switch (XLogRecGetRmid(reader))
-	{
-		case RM_HEAP_ID:
-			info &= XLOG_HEAP_OPMASK;
-			if (info == XLOG_HEAP_INSERT)
-				decode_heap(files, hints, false);
-			else if (info == XLOG_HEAP_UPDATE || info == XLOG_HEAP_HOT_UPDATE ||
-					 info == XLOG_HEAP_DELETE)
-				decode_heap(files, hints, true);
-			break;
-		case RM_HEAP2_ID:
-			if ((info & XLOG_HEAP_OPMASK) == XLOG_HEAP2_MULTI_INSERT)
-				decode_heap(files, hints, false);
-			break;
-		case RM_XACT_ID:
-			if (info & XLOG_XACT_HAS_INFO)
-				decode_commit(files, hints);
-			break;
-		default:
-			break;
-	}
+	if (change != HEAP_CHANGE_NONE)
+		decode_heap(files, hints, change == HEAP_CHANGE_RETRACT);
+	else if (XLogRecGetRmid(reader) == RM_XACT_ID &&
+			 (XLogRecGetInfo(reader) & XLOG_XACT_HAS_INFO))
+		decode_commit(files, hints);
 }
 
 /*
@@ -321,9 +499,8 @@ decode_heap(VsFileTable *files, VsHintBuffer *hints, bool retract)
 
 		if (!XLogRecGetBlockTagExtended(reader, id, &node, &fork, &block, NULL))
 			continue;
-		if (fork != MAIN_FORKNUM || !lookup_file(files, &node, &number))
-			continue;
-		add_hint(hints, (number << 1) | (retract ? VS_HINT_RETRACT : 0), block);
+		if (fork == MAIN_FORKNUM && lookup_file(files, &node, &number))
+			add_hint(hints, reader->ReadRecPtr, XLogRecGetXid(reader), number, retract, block);
 	}
 }
 
@@ -347,20 +524,21 @@ decode_commit(VsFileTable *files, VsHintBuffer *hints)
 		uint32		number;
 
 		if (lookup_file(files, &VS_COMMIT_FILES(parsed)[i], &number))
-			add_hint(hints, (number << 1) | VS_HINT_RETRACT, InvalidBlockNumber);
+			add_hint(hints, reader->ReadRecPtr, XLogRecGetXid(reader), number, true,
+					 InvalidBlockNumber);
 	}
 }
 
 /*
- * Append a hint of the current record, or extend the last one by it.
+ * Append a hint, or extend the last one by it.
  */
-static void
-add_hint(VsHintBuffer *hints, uint32 file, BlockNumber block)
+static inline void
+add_hint(VsHintBuffer *hints, XLogRecPtr lsn, TransactionId xid, uint32 file,
+		 bool retract, BlockNumber block)
 {
-	TransactionId xid = XLogRecGetXid(reader);
-	XLogRecPtr	lsn = reader->ReadRecPtr;
 	VsHint	   *hint;
 
+	file = (file << 1) | (retract ? VS_HINT_RETRACT : 0);
 	if (hints->n > 0)
 	{
 		hint = &hints->hints[hints->n - 1];
@@ -418,7 +596,7 @@ vs_file_table_add(VsFileTable *table, RelFileNode node, uint32 number)
 /*
  * Records of one file come in runs, so the last answer is tried first.
  */
-static bool
+static inline bool
 lookup_file(VsFileTable *table, const RelFileNode *node, uint32 *number)
 {
 	if (!table->last_valid || !RelFileNodeEquals(table->last_node, *node))

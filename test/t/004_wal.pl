@@ -114,6 +114,38 @@ $node->safe_psql('postgres', q{COMMIT PREPARED 'late'});
 $count += 100;
 right('restarted, committed');
 
+# a damaged record, which refers to another block than it did
+$node->safe_psql('postgres', 'SELECT velostream.pause(output) FROM velostream.query');
+my $file = pack('V3', split(/\|/, $node->safe_psql('postgres', <<'END')));
+SELECT t.oid, d.oid, pg_relation_filenode('src') FROM pg_tablespace t, pg_database d
+	WHERE t.oid = d.dattablespace AND datname = current_database()
+END
+$node->safe_psql('postgres', 'SELECT pg_switch_wal()');
+$node->safe_psql('postgres', 'INSERT INTO src (g, v) SELECT i % 10, i FROM generate_series(1, 2000) i');
+my $segment = value($node, 'postgres', 'pg_walfile_name(pg_current_wal_lsn())');
+$node->stop;
+my $path = $node->data_dir . "/pg_wal/$segment";
+my $wal = slurp_file($path);
+my ($at, $damaged) = (0, 0);
+while (($at = index($wal, $file, $at)) >= 0)
+{
+	# the record of an insert into a new page, without an image, not at the end of a page of WAL
+	my ($record, $block) = ($at - 28, unpack('V', substr($wal, $at + 12, 4)));
+	my ($length, $info, $manager) = (unpack('V', substr($wal, $record, 4)), unpack('CC', substr($wal, $record + 16, 2)));
+	substr($wal, $at + 12, 4) = pack('V', 0), $damaged++
+		if $manager == 10 && ($info & 0x70) == 0 && $block > 8 && $record % 8192 < 8192 - 2 * $length;
+	$at += 16;
+}
+cmp_ok($damaged, '>', 500, 'records that are damaged');
+open(my $fh, '>:raw', $path) or die "$path: $!";
+print $fh $wal;
+close($fh);
+$node->start;
+$node->safe_psql('postgres', 'SELECT velostream.resume(output) FROM velostream.query');
+right('damaged WAL');
+change();
+right('and further on');
+
 log_is_clean($node);
 $node->stop;
 done_testing();
