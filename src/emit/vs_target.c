@@ -39,6 +39,9 @@
 
 static void open_executor(VsTarget *target, Snapshot snapshot);
 static void prepare_appending(VsTarget *target);
+static void make_locator_entry(VsTarget *target, VsLocatorEntry *entry);
+static void write_index_entries(VsTarget *target);
+static void write_locator_entry(VsTarget *target, VsLocatorEntry *entry, ItemPointer tid);
 static void defer_no_trigger(TriggerDesc *triggers);
 static void prepare_lookup(VsTarget *target, List *lookup, bool image, Oid locator);
 static void prepare_defaults(VsTarget *target);
@@ -102,6 +105,12 @@ prepare_appending(VsTarget *target)
 
 		if (index->indisexclusion || !index->indimmediate)
 			return;
+		if (target->locator && index->indexrelid == RelationGetRelid(target->locator) &&
+			!index->indisunique)
+		{
+			target->locator_number = i;
+			target->entries = palloc(sizeof(VsLocatorEntry) * APPEND_ROWS);
+		}
 	}
 	target->appended = palloc0(sizeof(TupleTableSlot *) * APPEND_ROWS);
 	target->append_context = AllocSetContextCreate(CurrentMemoryContext, "velostream rows",
@@ -301,6 +310,8 @@ vs_target_append(VsTarget *target)
 	tuple = ExecCopySlotHeapTuple(target->slot);
 	MemoryContextSwitchTo(old);
 	ExecStoreHeapTuple(tuple, target->appended[n], false);
+	if (target->entries)
+		make_locator_entry(target, &target->entries[n]);
 	target->appended_size += tuple->t_len;
 	if (++target->nappended == APPEND_ROWS || target->appended_size >= APPEND_SIZE)
 		vs_target_write(target);
@@ -314,18 +325,84 @@ vs_target_write(VsTarget *target)
 		return;
 	table_multi_insert(target->rel, target->appended, target->nappended,
 					   GetCurrentCommandId(true), 0, NULL);
+	if (target->relinfo->ri_NumIndices > 0)
+		write_index_entries(target);
 	for (int i = 0; i < target->nappended; i++)
-	{
-		if (target->relinfo->ri_NumIndices > 0)
-		{
-			ResetPerTupleExprContext(target->estate);
-			vs_insert_index_entries(target->relinfo, target->appended[i], target->estate);
-		}
 		ExecClearTuple(target->appended[i]);
-	}
 	target->nappended = 0;
 	target->appended_size = 0;
 	MemoryContextReset(target->append_context);
+}
+
+/*
+ * The executor would take each row apart again and evaluate the expression of
+ * the locator: it is not shown that one.
+ */
+static void
+write_index_entries(VsTarget *target)
+{
+	Relation   *indexes = target->relinfo->ri_IndexRelationDescs;
+	int			others = target->relinfo->ri_NumIndices;
+	Relation	hidden = NULL;
+
+	if (target->entries)
+	{
+		hidden = indexes[target->locator_number];
+		indexes[target->locator_number] = NULL;
+		others--;
+	}
+	for (int i = 0; i < target->nappended; i++)
+	{
+		TupleTableSlot *slot = target->appended[i];
+
+		if (others > 0)
+		{
+			ResetPerTupleExprContext(target->estate);
+			vs_insert_index_entries(target->relinfo, slot, target->estate);
+		}
+		if (target->entries)
+			write_locator_entry(target, &target->entries[i], &slot->tts_tid);
+	}
+	if (hidden)
+		indexes[target->locator_number] = hidden;
+}
+
+/* For the row in target->slot. */
+static void
+make_locator_entry(VsTarget *target, VsLocatorEntry *entry)
+{
+	TupleTableSlot *slot = target->slot;
+
+	for (int i = 0; i < target->nlookup; i++)
+	{
+		target->found_values[i] = slot->tts_values[target->lookup[i] - 1];
+		target->found_nulls[i] = slot->tts_isnull[target->lookup[i] - 1];
+	}
+	entry->hash = vs_hasher_hash(target->hasher, target->found_values, target->found_nulls);
+	if (target->locator_window >= 0)
+	{
+		/* times are passed by value */
+		entry->window = target->found_values[target->locator_window];
+		entry->window_null = target->found_nulls[target->locator_window];
+	}
+}
+
+static void
+write_locator_entry(VsTarget *target, VsLocatorEntry *entry, ItemPointer tid)
+{
+	Datum		values[2];
+	bool		nulls[2];
+	int			n = 0;
+
+	if (target->locator_window >= 0)
+	{
+		values[n] = entry->window;
+		nulls[n++] = entry->window_null;
+	}
+	values[n] = Int64GetDatum((int64) entry->hash);
+	nulls[n++] = false;
+	(void) index_insert(target->locator, values, nulls, tid, target->rel, UNIQUE_CHECK_NO,
+						false, target->relinfo->ri_IndexRelationInfo[target->locator_number]);
 }
 
 void

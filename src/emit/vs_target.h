@@ -23,6 +23,14 @@
 #include "state/vs_hash.h"
 #include "utils/relcache.h"
 
+/* What the locator has of a row; see VsTarget. */
+typedef struct VsLocatorEntry
+{
+	Datum		window;			/* if there is one */
+	bool		window_null;
+	uint64		hash;
+} VsLocatorEntry;
+
 typedef struct VsTarget
 {
 	Relation	rel;			/* NULL: there is no table */
@@ -40,6 +48,7 @@ typedef struct VsTarget
 
 	/* rows that wait to be written together; NULL: rows cannot wait */
 	TupleTableSlot **appended;
+	VsLocatorEntry *entries;	/* theirs; NULL: it is an index like others */
 	int			nappended;
 	Size		appended_size;
 	MemoryContext append_context;
@@ -52,6 +61,7 @@ typedef struct VsTarget
 								 * that of the window if there is one; or NULL */
 	int			locator_window; /* which of the looked-up columns that is, or
 								 * -1 */
+	int			locator_number; /* which of relinfo's indexes it is */
 	bool		window_known;	/* "last_window" was looked for */
 	int64		last_window;	/* no row had a later one then */
 
