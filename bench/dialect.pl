@@ -6,37 +6,10 @@ use warnings;
 use FindBin;
 use lib $FindBin::Bin;
 use Bench;
+use Workloads;
 
 my $n = scaled(1_000_000);
 my $batches = 10;
-
-my $trades = "SELECT i AS id, 'T' || i % 50 AS trader, 'SYM' || i % 100 AS symbol, 100 + i % 50 AS price,
-	i % 1000 AS quantity, 1000000 + 1000 * i AS trade_time";
-my $s3 = "SELECT trader, symbol, velostream.tumble(trade_time, '1 min') AS window_start, count(*), avg(price),
-	sum(quantity), sum(price * quantity) AS volume FROM source GROUP BY 1, 2, 3";
-my @workloads = (
-	{   name => 'S0, filter and projection', target => 1.3,
-		columns => 'order_id bigint, customer_id int, order_date timestamptz, total_amount int',
-		rows => "SELECT i, i % 1000, '2024-01-01'::timestamptz + i * interval '1 s', 150 + i % 100",
-		query => 'SELECT order_id, customer_id, order_date, total_amount FROM source WHERE total_amount > 100',
-		options => ', velostream.source_mode = append' },
-	{   name => 'S1, average of the last 100 rows of 10 symbols', target => 1.5,
-		columns => 'symbol text, price int, ts bigint',
-		rows => "SELECT 'SYM' || i % 10, 100 + i % 50, 1000::bigint * i",
-		query => 'SELECT symbol, ts, avg(price) OVER (PARTITION BY velostream.buffer(100), symbol ORDER BY ts) FROM source',
-		hand => 'SELECT symbol, ts, avg(price) OVER (PARTITION BY symbol ORDER BY ts ROWS BETWEEN 99 PRECEDING AND CURRENT ROW) FROM source',
-		options => ', velostream.source_mode = append' },
-	{   name => 'S2, 200 groups', target => 1.3, plain => 1,
-		columns => 'id bigint, symbol text, price int, quantity int',
-		rows => "SELECT i, 'SYM' || i % 200, 100 + i % 100, i % 1000",
-		query => 'SELECT symbol, count(*), avg(price), min(price), max(price), sum(quantity) FROM source GROUP BY 1',
-		options => '' },
-	{   name => 'S3a, tumbling windows, EMIT FINAL', target => 1.3,
-		columns => 'id bigint, trader text, symbol text, price int, quantity int, trade_time bigint',
-		rows => $trades, query => $s3, options => ', velostream.emit = final' },
-	{   name => 'S3b, the same, EMIT CHANGES', target => 1.5,
-		columns => 'id bigint, trader text, symbol text, price int, quantity int, trade_time bigint',
-		rows => $trades, query => $s3, options => '' });
 
 # Seconds of a query over all rows: into a table, or only computed.
 sub by_hand
@@ -48,41 +21,53 @@ sub by_hand
 	return ($s->timed("INSERT INTO by_hand $query"))[0];
 }
 
+sub create_query
+{
+	my ($s, $workload) = @_;
+	$s->run("CREATE TABLE kept WITH (velostream.continuous $workload->{options}) AS $workload->{query}");
+	$s->run("SELECT velostream.wait('kept')");
+}
+
+# Seconds that its batches took so far, by the clock.
+sub busy { return $_[0]->run('SELECT busy_ms / 1000 FROM velostream.stat_queries') }
+
+# Seconds of batches: all rows at once; as they arrive, with each way to commit
+# them; and by hand.
 sub measure
 {
 	my ($workload) = @_;
-	my ($backfill, $batched, $hand);
+	my ($backfill, %batched, $hand);
 	database('bench');
 	my $s = session('bench');
 	$s->run("SET client_min_messages = warning");
 	$s->run("SET jit = off; SET max_parallel_workers_per_gather = 0");
-	# autovacuum may have later rows put before earlier ones; then they arrive so
-	$s->run("CREATE TABLE source ($workload->{columns}) WITH (autovacuum_enabled = off)");
-	$s->run("INSERT INTO source $workload->{rows} FROM generate_series(0, $n - 1) i");
+	create_source($s, $workload);
+	insert_rows($s, $workload, 0, $n - 1);
 	$s->run('VACUUM ANALYZE source');
 	by_hand($s, $workload);
 	$hand = by_hand($s, $workload);
 
-	# what the batches take by the clock, not the creation of the query
-	$s->run("CREATE TABLE kept WITH (velostream.continuous $workload->{options}) AS $workload->{query}");
-	$s->run("SELECT velostream.wait('kept')");
-	$backfill = $s->run("SELECT busy_ms / 1000 FROM velostream.stat_queries");
+	create_query($s, $workload);
+	$backfill = busy($s);
 	check($s, $workload);
 
-	$s->run('DROP TABLE kept; TRUNCATE source');
-	$s->run("CREATE TABLE kept WITH (velostream.continuous $workload->{options}) AS $workload->{query}");
-	$s->run("SELECT velostream.wait('kept')");
-	my $before = $s->run("SELECT busy_ms / 1000 FROM velostream.stat_queries");
-	for my $i (0 .. $batches - 1)
+	# as PostgreSQL comes, who commits writes the WAL to disk; with "off", who needs it
+	foreach my $commit ('on', $workload->{plain} ? 'off' : ())
 	{
-		my ($first, $last) = ($n / $batches * $i, $n / $batches * ($i + 1) - 1);
-		$s->run("INSERT INTO source $workload->{rows} FROM generate_series($first, $last) i");
-		$s->run("SELECT velostream.wait('kept')");
+		$s->run('DROP TABLE kept; TRUNCATE source');
+		create_query($s, $workload);
+		$s->run("SET synchronous_commit = $commit");
+		$batched{$commit} = -busy($s);
+		for my $i (0 .. $batches - 1)
+		{
+			insert_rows($s, $workload, $n / $batches * $i, $n / $batches * ($i + 1) - 1);
+			$s->run("SELECT velostream.wait('kept')");
+		}
+		$batched{$commit} += busy($s);
+		check($s, $workload);
 	}
-	$batched = $s->run("SELECT busy_ms / 1000 FROM velostream.stat_queries") - $before;
-	check($s, $workload);
 	$s->close;
-	return ($backfill, $batched, $hand);
+	return { backfill => $backfill, hand => $hand, %batched };
 }
 
 # Against the plain query: of EMIT FINAL those windows that have closed.
@@ -100,22 +85,17 @@ sub check
 
 foreach my $workload (@workloads)
 {
-	my (@backfill, @batched, @hand);
-	foreach (1 .. repeats())
-	{
-		my ($backfill, $batched, $hand) = measure($workload);
-		push @backfill, $backfill;
-		push @batched, $batched;
-		push @hand, $hand;
-	}
+	my @runs = map { measure($workload) } 1 .. repeats();
 	my $target = $workload->{target};
 	my $against = $workload->{plain} ? 'the plain SELECT' : 'INSERT INTO out SELECT by hand';
-	foreach (['in the table', \@backfill], ["in $batches batches", \@batched])
+	my %ways = (backfill => 'in the table', on => "in $batches batches",
+		off => "in $batches batches, written with synchronous_commit = off");
+	foreach my $way (grep { exists $runs[0]{$_} } qw(backfill on off))
 	{
-		my ($how, $ours) = @$_;
-		my $ratio = median(map { $ours->[$_] / $hand[$_] } 0 .. $#hand);
-		row(sprintf('%s, %d rows %s (%d 000 rows/s); against %s', $workload->{name}, $n, $how,
-				$n / median(@$ours) / 1000, $against),
-			ms(median(@$ours)), ms(median(@hand)), ratio($ratio), "at most $target x", $ratio <= $target);
+		my ($ours, $hand) = map { my $side = $_; median(map { $_->{$side} } @runs) } $way, 'hand';
+		my $ratio = median(map { $_->{$way} / $_->{hand} } @runs);
+		row(sprintf('%s, %d rows %s (%d K rows/s; Velostream publishes %s K); against %s', $workload->{name},
+				$n, $ways{$way}, $n / $ours / 1000, $workload->{published}, $against),
+			ms($ours), ms($hand), ratio($ratio), $way eq 'off' ? ('', undef) : ("at most $target x", $ratio <= $target));
 	}
 }
