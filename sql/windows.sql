@@ -578,6 +578,38 @@ SELECT * FROM velostream.process('o');
 INSERT INTO e (id, k, ts) VALUES (2, 'b', '2024-01-02');
 SELECT * FROM velostream.process('o');
 DROP TABLE o;
+-- sums of float8 depend on the order in which panes are put together: what HAVING made of them
+-- before is what stands in the output
+CREATE TABLE f (ts bigint, x float8);
+CREATE TABLE sums WITH (velostream.continuous) AS
+	SELECT velostream.hop(ts, '3s', '1s') AS w, count(*), sum(x) FROM f GROUP BY 1 HAVING sum(x) > 0.6;
+CREATE TABLE first_sums WITH (velostream.continuous) AS
+	SELECT velostream.hop(ts, '3s', '1s') AS w, count(*), sum(x) FROM f GROUP BY 1 HAVING sum(x) > 0.6 ORDER BY 3 LIMIT 5;
+CREATE PROCEDURE add(ts bigint, x float8) LANGUAGE plpgsql AS $$
+DECLARE
+	q text;
+BEGIN
+	INSERT INTO f VALUES (ts, x);
+	COMMIT;
+	FOREACH q IN ARRAY '{sums, first_sums}'::text[] LOOP
+		PERFORM velostream.process(q);
+		COMMIT;
+	END LOOP;
+END $$;
+INSERT INTO f VALUES (9000, 0), (10000, 0.1), (11000, 0.2);
+SET extra_float_digits = 1;
+CALL add(12000, 0.3);	-- 0.1 + (0.2 + 0.3)
+SELECT * FROM sums FULL JOIN first_sums USING (w) ORDER BY w;
+CALL add(12000, 0);		-- (0.1 + 0.2) + 0.3, before as well
+SELECT * FROM sums FULL JOIN first_sums USING (w) ORDER BY w;
+CALL add(10000, 0);
+SELECT * FROM sums FULL JOIN first_sums USING (w) ORDER BY w;
+CALL add(12000, 0);
+CALL add(10000, -0.05);
+SELECT * FROM sums FULL JOIN first_sums USING (w) ORDER BY w;
+SELECT name, last_error FROM velostream.queries WHERE last_error IS NOT NULL;
+DROP TABLE f CASCADE;
+DROP PROCEDURE add;
 DROP TABLE e;
 SET client_min_messages = warning;
 DROP SCHEMA oracle CASCADE;

@@ -160,6 +160,7 @@ static void emit_sessions(VsRun *run, List *before, List *now);
 static void forget_session(VsRun *run, const Session *session);
 static void emit_window(VsRun *run, Datum window, const States *before, const States *now);
 static bool window_row(VsRun *run, Datum window, const States *states, Datum **row, bool **nulls);
+static void drop_standing(VsRun *run, Datum window);
 static bool find_window_row(VsRun *run, Datum window);
 static States copy_states(VsRun *run, const Datum *values, const bool *nulls);
 static States combine(VsRun *run, const States *a, const States *b);
@@ -916,27 +917,37 @@ emit_window(VsRun *run, Datum window, const States *before, const States *now)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
 	bool		table = !run->plan->changelog;
-	bool		first = run->panes->interest.closing;
+	bool		existed = !run->panes->interest.closing && before->values != NULL;
 	Datum	   *row = NULL;
 	Datum	   *old_row = NULL;
 	bool	   *nulls = NULL;
 	bool	   *old_nulls = NULL;
 	bool		is = window_row(run, window, now, &row, &nulls);
-	bool		was = !first && window_row(run, window, before, &old_row, &old_nulls);
+	bool		was;
 
-	/* a rebuild finds rows of old */
-	if (run->batch->kept)
+	/*
+	 * A rebuild finds rows of old.  And HAVING may have judged otherwise of
+	 * what was put together from the same panes in another order: sums of
+	 * float8 need not be the same to the last bit.
+	 */
+	if (run->batch->kept || (existed && table && run->plan->having != NULL))
 		was = find_window_row(run, window);
-	else if (was && is && vs_same_row(run->output->desc, run->plan->ncolumns,
-									  row, nulls, old_row, old_nulls))
-		is = was = false;
-	else if (was && table && !find_window_row(run, window))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("a window of continuous query \"%s\" is missing in its output",
-						RelationGetRelationName(run->output->rel)),
-				 errhint("Run velostream.rebuild('%s'), and check that nothing but velostream wrote to its tables.",
-						 RelationGetRelationName(run->output->rel))));
+	else
+	{
+		was = existed && window_row(run, window, before, &old_row, &old_nulls);
+		if (was && is && vs_same_row(run->output->desc, run->plan->ncolumns,
+									 row, nulls, old_row, old_nulls))
+			is = was = false;
+		else if (was && table && !find_window_row(run, window))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("a window of continuous query \"%s\" is missing in its output",
+							RelationGetRelationName(run->output->rel)),
+					 errhint("Run velostream.rebuild('%s'), and check that nothing but velostream wrote to its tables.",
+							 RelationGetRelationName(run->output->rel))));
+		else if (existed && !was && !is && run->plan->top.standing)
+			drop_standing(run, window);
+	}
 
 	if (is && !was)
 		vs_emit_append(run, row, nulls);
@@ -971,16 +982,43 @@ window_row(VsRun *run, Datum window, const States *states, Datum **row, bool **n
 	return vs_group_output_row(run, panes->row, panes->row_nulls, row, nulls);
 }
 
+/* The keys at hand, with this window. */
+static Datum *
+window_keys(VsRun *run, Datum window)
+{
+	int			n = run->plan->nkeys;
+	Datum	   *keys = palloc(sizeof(Datum) * n);
+
+	memcpy(keys, run->panes->keys, sizeof(Datum) * n);
+	keys[run->plan->window.key] = window;
+	return keys;
+}
+
+/* A window that HAVING turns away now, and turned away before as far as we can tell. */
+static void
+drop_standing(VsRun *run, Datum window)
+{
+	VsPlan	   *plan = run->plan;
+	Datum	   *keys = window_keys(run, window);
+	Datum	   *row = palloc0(sizeof(Datum) * plan->ncolumns);
+	bool	   *nulls = palloc(sizeof(bool) * plan->ncolumns);
+
+	memset(nulls, true, sizeof(bool) * plan->ncolumns);
+	for (int i = 0; i < plan->nkeys; i++)
+	{
+		row[plan->keys[i].output_attno - 1] = keys[i];
+		nulls[plan->keys[i].output_attno - 1] = run->panes->nulls[i];
+	}
+	vs_top_take(run, -1, row, nulls);
+}
+
 /* Look for the row of a window in the output table. */
 static bool
 find_window_row(VsRun *run, Datum window)
 {
 	VsPanes    *panes = run->panes;
-	int			n = run->plan->nkeys;
-	Datum	   *keys = palloc(sizeof(Datum) * n);
+	Datum	   *keys = window_keys(run, window);
 
-	memcpy(keys, panes->keys, sizeof(Datum) * n);
-	keys[run->plan->window.key] = window;
 	return vs_target_find(run->output, vs_hasher_hash(run->hasher, keys, panes->nulls), keys,
 						  panes->nulls);
 }
