@@ -538,7 +538,6 @@ vs_execute_delta(VsBatch *batch)
 }
 
 /*
- * Windows that are made of panes are put together at the end of an execution.
  * Where windows close, rows of several tables would not be admitted in the
  * order of the buckets, and the window of a late row that is to be counted in
  * an open one is asked for when others were admitted.
@@ -546,7 +545,7 @@ vs_execute_delta(VsBatch *batch)
 static bool
 can_bucket(VsPlan *plan)
 {
-	if (plan->panes || plan->strategy != VS_STRATEGY_GROUPS)
+	if (plan->strategy != VS_STRATEGY_GROUPS)
 		return false;
 	return !plan->timed ||
 		(list_length(plan->leaves) == 1 && plan->entry.time.late != VS_LATE_NEXT);
@@ -599,6 +598,7 @@ merge_in_bucket(VsRun *run, TupleTableSlot *slot)
 		vs_target_look_again(run->output);
 		if (run->state)
 			vs_target_look_again(run->state);
+		vs_groups_turn(run);
 		/* a command cannot update a row that it has written itself */
 		vs_top_finish(run);
 		vs_target_write(run->output);

@@ -21,11 +21,12 @@ extern void vs_run_plan(VsRun *run, PlannedStmt *stmt, QueryEnvironment *env,
 /* vs_groups.c */
 extern void vs_groups_begin(VsRun *run);
 extern void vs_groups_merge(VsRun *run, TupleTableSlot *slot);
+extern void vs_groups_turn(VsRun *run); /* what comes now comes later */
 extern void vs_groups_finish(VsRun *run);	/* recomputes what must be */
 
 /* vs_close.c */
 extern void vs_close_windows(VsBatch *batch, TimestampTz from, TimestampTz to);
-extern void vs_close_tumbling(VsRun *run, TimestampTz from, TimestampTz to);
+extern void vs_close_between(VsRun *run, TimestampTz from, TimestampTz to);
 extern bool vs_window_is_closed(VsRun *run, const Datum *keys); /* before this step */
 extern TimestampTz vs_next_close(VsBatch *batch);
 

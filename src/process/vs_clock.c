@@ -449,7 +449,7 @@ vs_clock_turn(VsRun *run, int64 bucket)
 		clock->next_turn = clock->nturns = 0;
 	if (watermark == clock->closed)
 		return;
-	vs_close_tumbling(run, clock->closed, watermark);
+	vs_close_between(run, clock->closed, watermark);
 	run->batch->row.watermark = clock->closed = watermark;
 }
 

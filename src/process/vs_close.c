@@ -23,6 +23,7 @@ static TimestampTz window_end(VsPlan *plan, Datum window);
 static void emit_closed(VsRun *run, const Datum *values, const bool *nulls);
 static bool passes_end(VsPlan *plan, TimestampTz from, TimestampTz to);
 static VsRangeScan *scan_ended(VsRun *run, TimestampTz from, TimestampTz to);
+static void close_tumbling(VsRun *run, TimestampTz from, TimestampTz to);
 static void close_groups(VsRun *run, TimestampTz from, TimestampTz to);
 static void expire_groups(VsRun *run, TimestampTz from, TimestampTz to);
 static TimestampTz next_end(VsRun *run, TimestampTz after);
@@ -129,25 +130,28 @@ vs_close_windows(VsBatch *batch, TimestampTz from, TimestampTz to)
 	CommandCounterIncrement();
 	run = vs_run_begin(batch);
 	vs_groups_begin(run);
-	if (batch->plan->panes)
-		vs_panes_close(run, from, to);
-	else
-		vs_close_tumbling(run, from, to);
+	vs_close_between(run, from, to);
 	vs_groups_finish(run);
 	vs_run_end(run);
 }
 
-/* The same for tumbling windows, in a run that is merging, between two groups. */
+/* The same in a run that is merging, between two groups. */
 void
-vs_close_tumbling(VsRun *run, TimestampTz from, TimestampTz to)
+vs_close_between(VsRun *run, TimestampTz from, TimestampTz to)
+{
+	if (run->plan->panes)
+		vs_panes_close(run, from, to);
+	else if (run->state != NULL)
+		close_tumbling(run, from, to);
+}
+
+static void
+close_tumbling(VsRun *run, TimestampTz from, TimestampTz to)
 {
 	VsPlan	   *plan = run->plan;
 	int64		allowed = run->batch->clock.allowed;
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(run->context);
 
-	if (run->state == NULL)
-		return;
-	old = MemoryContextSwitchTo(run->context);
 	if (plan->final && passes_end(plan, from, to))
 		close_groups(run, from, to);
 	if (allowed != PG_INT64_MAX)

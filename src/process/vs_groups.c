@@ -135,6 +135,14 @@ vs_groups_merge(VsRun *run, TupleTableSlot *slot)
 		put_aside(run, group);
 }
 
+/* Some rows are through, and others will come, as if after them. */
+void
+vs_groups_turn(VsRun *run)
+{
+	if (run->plan->panes)
+		vs_panes_turn(run);
+}
+
 /* Compute again what was put aside, and close. */
 void
 vs_groups_finish(VsRun *run)

@@ -39,7 +39,8 @@ extern void vs_group_read_output(VsRun *run, VsMergeGroup *group, TupleTableSlot
 /* vs_panes.c */
 extern void vs_panes_begin(VsRun *run);
 extern void vs_panes_touch(VsRun *run, VsMergeGroup *group);
-extern void vs_panes_finish(VsRun *run);	/* windows of what was touched */
+extern void vs_panes_turn(VsRun *run);	/* windows of what was touched */
+extern void vs_panes_finish(VsRun *run);	/* the same, and no more */
 extern void vs_panes_emit(VsRun *run, Datum window_key);
 extern void vs_panes_close(VsRun *run, TimestampTz from, TimestampTz to);
 

@@ -106,6 +106,7 @@ typedef struct Interest
 
 typedef struct VsPanes
 {
+	MemoryContext whole;		/* of all this */
 	MemoryContext context;		/* of one key */
 	Tuplesortstate *touched;	/* (hash of other keys, keys, known, values
 								 * before) */
@@ -126,10 +127,11 @@ typedef struct VsPanes
 	bool	   *row_nulls;
 } VsPanes;
 
+static void end(VsRun *run);
 static void begin_notes(VsRun *run);
 static void note_pane(VsRun *run, const Datum *keys, const bool *nulls, bool known,
 					  const Datum *values, const bool *values_null);
-static void finish_notes(VsRun *run);
+static void read_notes(VsRun *run);
 static void next_note(VsPanes *panes);
 static void take_key(VsRun *run);
 static bool same_key(VsRun *run, TupleTableSlot *slot, int first);
@@ -179,11 +181,14 @@ void
 vs_panes_begin(VsRun *run)
 {
 	VsPlan	   *plan = run->plan;
-	MemoryContext old = MemoryContextSwitchTo(run->context);
+	MemoryContext whole = AllocSetContextCreate(run->context, "velostream panes",
+												ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(whole);
 	VsPanes    *panes = palloc0(sizeof(VsPanes));
 
 	run->panes = panes;
-	panes->context = AllocSetContextCreate(run->context, "velostream panes",
+	panes->whole = whole;
+	panes->context = AllocSetContextCreate(whole, "velostream panes of a key",
 										   ALLOCSET_DEFAULT_SIZES);
 	panes->keys = palloc0(sizeof(Datum) * plan->nkeys);
 	panes->nulls = palloc0(sizeof(bool) * plan->nkeys);
@@ -193,7 +198,19 @@ vs_panes_begin(VsRun *run)
 	MemoryContextSwitchTo(old);
 }
 
-/* Start to sort notes by the hash of the keys, the keys where they can be, and time. */
+static void
+end(VsRun *run)
+{
+	VsPanes    *panes = run->panes;
+
+	tuplesort_end(panes->touched);
+	ExecDropSingleTupleTableSlot(panes->slot);
+	ExecDropSingleTupleTableSlot(panes->noteslot);
+	MemoryContextDelete(panes->whole);
+	run->panes = NULL;
+}
+
+/* Notes are sorted by the hash of the keys, the keys where they can be, and time. */
 static void
 begin_notes(VsRun *run)
 {
@@ -281,6 +298,14 @@ note_pane(VsRun *run, const Datum *keys, const bool *nulls, bool known,
 void
 vs_panes_finish(VsRun *run)
 {
+	vs_panes_turn(run);
+	end(run);
+}
+
+/* The same in a run that goes on. */
+void
+vs_panes_turn(VsRun *run)
+{
 	VsPlan	   *plan = run->plan;
 	VsPanes    *panes = run->panes;
 	VsClock    *clock = &run->batch->clock;
@@ -294,14 +319,12 @@ vs_panes_finish(VsRun *run)
 		PG_INT64_MIN : vs_time_plus(clock->closed, -clock->allowed);
 	interest->to = plan->final ? clock->closed : PG_INT64_MAX;
 	CommandCounterIncrement();
-	finish_notes(run);
-	MemoryContextDelete(panes->context);
-	run->panes = NULL;
+	read_notes(run);
 }
 
-/* Go through the notes, and start anew. */
+/* Go through the notes, and forget them. */
 static void
-finish_notes(VsRun *run)
+read_notes(VsRun *run)
 {
 	VsPanes    *panes = run->panes;
 	MemoryContext old = MemoryContextSwitchTo(panes->context);
@@ -318,9 +341,8 @@ finish_notes(VsRun *run)
 		MemoryContextReset(panes->context);
 	}
 	MemoryContextSwitchTo(old);
-	tuplesort_end(panes->touched);
-	ExecDropSingleTupleTableSlot(panes->slot);
-	ExecDropSingleTupleTableSlot(panes->noteslot);
+	ExecClearTuple(panes->slot);
+	tuplesort_reset(panes->touched);
 }
 
 static void
@@ -1119,6 +1141,7 @@ vs_panes_close(VsRun *run, TimestampTz from, TimestampTz to)
 	int64		allowed = run->batch->clock.allowed;
 	bool		session = window->kind == VS_WINDOW_SESSION;
 	bool		shrunk = session && run->batch->change;
+	MemoryContext old = MemoryContextSwitchTo(run->panes->context);
 
 	if (plan->final)
 	{
@@ -1140,6 +1163,8 @@ vs_panes_close(VsRun *run, TimestampTz from, TimestampTz to)
 	else if (!session && allowed != PG_INT64_MAX)
 		forget_panes(run, from == VS_NO_TIME ? from : vs_time_plus(from, -allowed),
 					 vs_time_plus(to, -allowed));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(run->panes->context);
 }
 
 /* Put the windows together that may end after "from" up to "to". */
@@ -1154,8 +1179,7 @@ close_panes_between(VsRun *run, TimestampTz from, TimestampTz to)
 		low = vs_event_datum(plan->window.type,
 							 vs_time_plus(from, -plan->window.size - plan->window.pane));
 	note_panes(run, from == VS_NO_TIME ? NULL : &low, &high);
-	finish_notes(run);
-	begin_notes(run);
+	read_notes(run);
 }
 
 /* Note all panes from "low" (NULL: ever) on that start before "high". */
@@ -1185,8 +1209,9 @@ void
 vs_panes_emit(VsRun *run, Datum window_key)
 {
 	const VsWindow *window = &run->plan->window;
+	VsPanes    *others = run->panes;
 	TimestampTz start;
-	TimestampTz end;
+	TimestampTz last;
 	Datum		low;
 	Datum		high;
 	Interest   *interest;
@@ -1196,24 +1221,24 @@ vs_panes_emit(VsRun *run, Datum window_key)
 	if (window->kind == VS_WINDOW_CUMULATE)
 		start = vs_window_floor(start - 1, window->size);
 	if (window->kind == VS_WINDOW_SESSION)
-		end = start + 1;
+		last = start + 1;
 	else if (window->kind == VS_WINDOW_HOP)
-		end = start + window->size;
+		last = start + window->size;
 	else
-		(void) vs_event_time(window->type, window_key, &end);
+		(void) vs_event_time(window->type, window_key, &last);
 
 	vs_panes_begin(run);
 	interest = &run->panes->interest;
 	interest->closing = interest->emit = true;
 	interest->expire = false;
-	interest->from = window->kind == VS_WINDOW_SESSION ? PG_INT64_MIN : end - 1;
-	interest->to = window->kind == VS_WINDOW_SESSION ? PG_INT64_MAX : end;
+	interest->from = window->kind == VS_WINDOW_SESSION ? PG_INT64_MIN : last - 1;
+	interest->to = window->kind == VS_WINDOW_SESSION ? PG_INT64_MAX : last;
 	low = vs_event_datum(window->type, vs_window_floor(start, window->pane));
-	high = vs_event_datum(window->type, vs_window_floor(end - 1, window->pane) + window->pane);
+	high = vs_event_datum(window->type, vs_window_floor(last - 1, window->pane) + window->pane);
 	note_panes(run, &low, &high);
-	finish_notes(run);
-	MemoryContextDelete(run->panes->context);
-	run->panes = NULL;
+	read_notes(run);
+	end(run);
+	run->panes = others;
 }
 
 /*
