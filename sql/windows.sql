@@ -301,6 +301,32 @@ END $$;
 SELECT setseed(0.4);
 CALL churn_and_check(60, 30);
 SELECT name, state, last_error FROM velostream.queries WHERE state <> 'running';
+-- rows that only come, a few at a time, as if each few were a batch
+CREATE PROCEDURE come_and_check(rounds int) LANGUAGE plpgsql AS $$
+DECLARE
+	q regclass;
+	wrong text;
+BEGIN
+	FOR i IN 1..rounds LOOP
+		INSERT INTO ev (k, ts, v, f)
+		SELECT 'k' || floor(random() * 3), some_time(), floor(random() * 100), floor(random() * 100) / 4
+		FROM generate_series(1, 1 + floor(random() * 60)::int);
+		COMMIT;
+		FOR q IN SELECT query FROM velostream.queries ORDER BY query::oid LOOP
+			PERFORM velostream.process(q, (ARRAY[1, 2, 10])[1 + floor(random() * 3)::int]);
+			COMMIT;
+		END LOOP;
+		SELECT string_agg(format('%s: %s', output, n), ', ') INTO wrong FROM window_differences();
+		IF wrong IS NOT NULL THEN
+			RAISE WARNING 'round %: %', i, wrong;
+		END IF;
+	END LOOP;
+END $$;
+ALTER SYSTEM SET velostream.enabled = off;
+SELECT pg_reload_conf();
+CALL come_and_check(15);
+ALTER SYSTEM RESET velostream.enabled;
+SELECT pg_reload_conf();
 -- many rows, in sessions of three rows and 20 s, and rows without a time
 INSERT INTO ev (k, ts, v, f) SELECT 'k' || i % 2, '2024-07-01'::timestamptz + (i / 6 * 100 + i % 6 / 2 * 10) * interval '1s', i, i FROM generate_series(1, 600) i;
 INSERT INTO ev (k, ts, v) VALUES ('timeless', NULL, 1), ('timeless', 'infinity', 1), ('timeless', '-infinity', 1);
