@@ -125,6 +125,25 @@ SELECT query, row ->> 'id' AS id, sqlstate, message FROM velostream.dead_letters
 SELECT name, dead, letters FROM shown;
 DROP TABLE closed, kept;
 
+-- rows that are tried again arrive then: before all that come later
+CREATE TABLE arrivals (n int);
+CREATE OR REPLACE FUNCTION part(d int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+$$BEGIN IF d < 0 THEN RAISE EXCEPTION 'negative'; END IF; RETURN d; END$$;
+CREATE TABLE lasts WITH (velostream.continuous, velostream.source_mode = append, velostream.on_error = dead_letter) AS
+SELECT count(*), velostream.last(part(n)) FROM arrivals;
+INSERT INTO arrivals SELECT -i FROM generate_series(1, 3000) i;
+SELECT velostream.wait('lasts', timeout => '60s');
+INSERT INTO arrivals VALUES (1);
+SELECT velostream.wait('lasts', timeout => '60s');
+TABLE lasts;
+CREATE OR REPLACE FUNCTION part(d int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN d; END';
+SELECT velostream.replay('lasts');
+TABLE lasts;
+INSERT INTO arrivals VALUES (2);
+SELECT velostream.wait('lasts', timeout => '60s');
+TABLE lasts;
+DROP TABLE lasts, arrivals;
+
 -- who may, and when
 CREATE TABLE sums WITH (velostream.continuous) AS SELECT count(*) FROM src;
 SELECT velostream.pause('sums');

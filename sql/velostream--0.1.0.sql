@@ -81,6 +81,7 @@ CREATE TABLE velostream.frontier (
 	open_windows bigint NOT NULL,		-- 33
 	system		bigint NOT NULL,		-- 34: identifier of the cluster that wrote this row; pg_upgrade makes another
 	next_close	timestamptz,			-- 35: with idle_timeout: windows close, or are forgotten, when the watermark is here
+	arrived		bigint NOT NULL,		-- 36: places in the order of arrival that rows have had
 	PRIMARY KEY (output)
 ) USING heap WITH (fillfactor = 20, vacuum_truncate = off);
 COMMENT ON TABLE velostream.frontier IS 'how far each continuous query has read its sources, and its counters; see the view velostream.stat_queries';

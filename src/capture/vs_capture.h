@@ -130,11 +130,16 @@ extern bool vs_delta_is_dead(VsDelta *delta, Oid relid, ItemPointer tid, Transac
  */
 extern bool vs_delta_sees(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin);	/* does s2 see this
 																							 * version? */
-extern void vs_delta_arrives_after(VsDelta *delta, int64 place);	/* of its rows in the
-																	 * order of arrival */
 extern void vs_delta_revive(VsDelta *delta, Oid relid, ItemPointer tid);
 extern void vs_delta_add_revived(VsDelta *delta);
 extern bool vs_delta_is_revived(VsDelta *delta, Oid relid, ItemPointer tid);
+
+/*
+ * Places in the order of arrival: those of this delta's rows begin at this one,
+ * and end before that one, as far as they have been delivered.
+ */
+extern void vs_delta_arrives_after(VsDelta *delta, int64 place);
+extern int64 vs_delta_arrived(VsDelta *delta);
 
 /* Counters of the executions so far (window-skipped rows are not in them). */
 typedef struct VsDeltaCounters

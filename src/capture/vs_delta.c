@@ -475,7 +475,13 @@ vs_delta_sees(VsDelta *delta, Oid relid, ItemPointer tid, TransactionId xmin)
 void
 vs_delta_arrives_after(VsDelta *delta, int64 place)
 {
-	delta->arrival = place;
+	delta->arrival = delta->arrived = place;
+}
+
+int64
+vs_delta_arrived(VsDelta *delta)
+{
+	return delta->arrived;
 }
 
 /* S2 protects what it sees, so the TID alone says which version it is. */

@@ -494,6 +494,8 @@ next_row(ScanState *ss)
 	delta->last_code = reader->rows[state->row - 1];
 	dslot->bucket = reader->leaf->base + reader->first + (state->row - 1);
 	dslot->arrival = delta->arrival + dslot->bucket;
+	if (dslot->arrival >= delta->arrived)
+		delta->arrived = dslot->arrival + 1;
 	if (delta->bucket_rows > 1)
 		dslot->bucket = (uint64) dslot->bucket / delta->bucket_rows;
 	if (dslot->weight > 0)

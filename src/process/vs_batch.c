@@ -357,13 +357,7 @@ open_delta(VsBatch *batch)
 		batch->delta = vs_delta_begin(batch->outputid, &row->frontier, plan->entry.mode,
 									  plan->leaves, batch->snapshot);
 
-		/*
-		 * Behind all that earlier batches have read.  (Dead letters that go
-		 * have taken more bytes of WAL than one.)
-		 */
-		if (!batch->fresh)
-			vs_delta_arrives_after(batch->delta, (int64) row->frontier.lsn +
-								   (int64) row->rows_in + (int64) row->dead);
+		vs_delta_arrives_after(batch->delta, row->arrived);
 		reason = vs_delta_rebuild_reason(batch->delta);
 		if (reason)
 		{
@@ -490,6 +484,7 @@ write_frontier(VsBatch *batch, instr_time start)
 		row->watermark != batch->old_watermark)
 		row->batches++;
 	row->rows_in += counters.rows_in;
+	row->arrived = vs_delta_arrived(batch->delta);
 	row->rows_out += counters.rows_out;
 	row->ignored += counters.ignored;
 	row->changes += batch->changes;

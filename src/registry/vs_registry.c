@@ -126,7 +126,8 @@
 #define Anum_frontier_open_windows		33
 #define Anum_frontier_system			34
 #define Anum_frontier_next_close		35
-#define Natts_frontier					35
+#define Anum_frontier_arrived			36
+#define Natts_frontier					36
 
 /* Columns of velostream.dead_letter */
 #define Anum_dead_letter_query			1
@@ -1185,6 +1186,7 @@ frontier_from_tuple(HeapTuple tuple, TupleDesc desc, VsFrontierRow *row)
 	row->partly_late = DatumGetInt64(v[Anum_frontier_partly_late - 1]);
 	row->open_windows = DatumGetInt64(v[Anum_frontier_open_windows - 1]);
 	row->next_close = read_time(v, nulls, Anum_frontier_next_close);
+	row->arrived = DatumGetInt64(v[Anum_frontier_arrived - 1]);
 }
 
 /* A time, VS_NO_TIME where there is none. */
@@ -1261,6 +1263,7 @@ frontier_to_values(Oid output, const VsFrontierRow *row, Datum *v, bool *nulls)
 	v[Anum_frontier_partly_late - 1] = Int64GetDatum(row->partly_late);
 	v[Anum_frontier_open_windows - 1] = Int64GetDatum(row->open_windows);
 	set_time(Anum_frontier_next_close, row->next_close, v, nulls);
+	v[Anum_frontier_arrived - 1] = Int64GetDatum(row->arrived);
 	v[Anum_frontier_system - 1] = Int64GetDatum((int64) GetSystemIdentifier());
 }
 

@@ -91,6 +91,8 @@ typedef struct VsFrontierRow
 	int64		open_windows;	/* rows of windows that are still to be
 								 * emitted (EMIT FINAL) */
 	TimestampTz next_close;		/* see vs_next_close; VS_NO_TIME: nothing will */
+	int64		arrived;		/* places in the order of arrival that rows
+								 * have had */
 } VsFrontierRow;
 
 extern bool vs_registry_read(Oid output, VsQueryEntry *entry);
