@@ -35,9 +35,10 @@ SELECT source, row, sqlstate, message, source_ctid IS NOT NULL AND source_xmin I
 FROM velostream.dead_letters WHERE query = 'keyed'::regclass ORDER BY row ->> 'id';
 SET client_min_messages = notice;
 
--- still wrong: they stay, with the error that they have now
+-- still wrong: they stay, with the error that they have now.  What it says does not
+-- make them rows without an event time.
 CREATE OR REPLACE FUNCTION part(d int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
-$$BEGIN IF d = 0 THEN RAISE EXCEPTION 'zero' USING ERRCODE = '22023'; END IF; RETURN 1000 / d; END$$;
+$$BEGIN IF d = 0 THEN RAISE EXCEPTION 'the event time is null' USING ERRCODE = '22004'; END IF; RETURN 1000 / d; END$$;
 SELECT q, velostream.replay(q) FROM unnest('{sums,maxima,keyed,bag,hourly,log}'::regclass[]) q;
 SELECT DISTINCT sqlstate, message FROM velostream.dead_letters;
 TABLE shown;

@@ -1581,7 +1581,7 @@ COMMENT ON COLUMN velostream.dead_letters.source IS 'the table, or partition, wi
 COMMENT ON COLUMN velostream.dead_letters.source_ctid IS 'where the row was';
 COMMENT ON COLUMN velostream.dead_letters.source_xmin IS 'transaction that wrote it';
 COMMENT ON COLUMN velostream.dead_letters."row" IS 'the row, for the owner of the query';
-COMMENT ON COLUMN velostream.dead_letters.sqlstate IS 'SQLSTATE of the error';
+COMMENT ON COLUMN velostream.dead_letters.sqlstate IS 'SQLSTATE of the error; VS001: the row is late; VS002: it has no event time';
 COMMENT ON COLUMN velostream.dead_letters.message IS 'message of the error';
 COMMENT ON COLUMN velostream.dead_letters.at IS 'when it was left out';
 

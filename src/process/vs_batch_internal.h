@@ -39,11 +39,10 @@ pg_noreturn extern void vs_report_missing_row(VsRun *run);	/* the output has not
 
 /* vs_clock.c */
 #define VS_LATE_SQLSTATE	"VS001" /* of the dead letters of late rows */
+#define VS_TIMELESS_SQLSTATE	"VS002" /* of those without an event time */
 extern void vs_clock_start(VsBatch *batch); /* before the first execution */
 extern void vs_clock_attach(VsBatch *batch);	/* admit() works for this
 												 * batch; NULL: for none */
-extern bool vs_clock_has_no_time(const char *sqlstate, const char *message);	/* is that a row without
-																				 * an event time? */
 extern TimestampTz vs_clock_watermark(VsBatch *batch);	/* after the rows seen
 														 * so far */
 extern void vs_clock_step(VsBatch *batch);	/* the watermark moves on, windows

@@ -33,12 +33,9 @@
 #include "utils/timestamp.h"
 #include "vs_compat.h"
 
-/* SQLSTATE of late rows, in a class of ours. */
+/* SQLSTATEs of a class of ours, which no error of a row has. */
 #define ERRCODE_LATE_ROW	MAKE_SQLSTATE('V', 'S', '0', '0', '1')	/* VS_LATE_SQLSTATE */
-
-/* What is said of rows without an event time. */
-#define NULL_TIME	"the event time is null"
-#define NO_TIME		"the event time is infinite or out of range"
+#define ERRCODE_NO_TIME		MAKE_SQLSTATE('V', 'S', '0', '0', '2')	/* VS_TIMELESS_SQLSTATE */
 
 #define ORIGIN	((UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 
@@ -246,12 +243,12 @@ velostream_admit(PG_FUNCTION_ARGS)
 					   vs_event_time(window->type, PG_GETARG_DATUM(0), &time));
 	if (PG_ARGISNULL(0))
 	{
-		turn_away(batch, ERRCODE_NULL_VALUE_NOT_ALLOWED, NULL_TIME);
+		turn_away(batch, ERRCODE_NO_TIME, "the event time is null");
 		PG_RETURN_BOOL(false);
 	}
 	if (!vs_event_time(window->type, PG_GETARG_DATUM(0), &time))
 	{
-		turn_away(batch, ERRCODE_DATETIME_FIELD_OVERFLOW, NO_TIME);
+		turn_away(batch, ERRCODE_NO_TIME, "the event time is infinite or out of range");
 		PG_RETURN_BOOL(false);
 	}
 
@@ -341,17 +338,6 @@ is_replayed(VsBatch *batch)
 	if (slot != NULL)
 		ExecDropSingleTupleTableSlot(slot);
 	return vs_delta_is_revived(batch->delta, relid, &tid);
-}
-
-/*
- * Is a dead letter one of a row without an event time?  Such a row was counted
- * as read, and its time will not change.
- */
-bool
-vs_clock_has_no_time(const char *sqlstate, const char *message)
-{
-	return (strcmp(sqlstate, "22004") == 0 && strcmp(message, NULL_TIME) == 0) ||
-		(strcmp(sqlstate, "22008") == 0 && strcmp(message, NO_TIME) == 0);
 }
 
 /* Keep the row that the delta scan delivered last as a dead letter. */

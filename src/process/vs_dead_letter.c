@@ -47,11 +47,11 @@ static void hold_changes(HeldChanges *held, VsBatchOptions *options);
 static void hold_change(char op, TupleTableSlot *slot, void *arg);
 static void release_changes(HeldChanges *held, const VsBatchOptions *options);
 static bool try_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin,
-					  const char *sqlstate, const char *message);
+					  const char *sqlstate);
 static void drop_gone(VsBatch *batch, Oid source, ItemPointer tid, TransactionId xmin, bool late,
 					  bool timeless);
 static bool count_late(void *arg, Oid source, ItemPointer tid, TransactionId xmin,
-					   const char *sqlstate, const char *message);
+					   const char *sqlstate);
 static void count_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin);
 static void bury(VsBatch *batch, ErrorData *error);
 
@@ -297,16 +297,16 @@ release_changes(HeldChanges *held, const VsBatchOptions *options)
  *
  * A row that failed was never counted, nor read as far as the statistics tell.
  * One that was turned away by the clock was read; if it is delivered once more,
- * it is not to be counted as read once more.
+ * it is not to be counted as read once more.  That of a row without an event
+ * time stays: the time will not change.
  */
 static bool
-try_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin, const char *sqlstate,
-		  const char *message)
+try_again(void *arg, Oid source, ItemPointer tid, TransactionId xmin, const char *sqlstate)
 {
 	VsBatch    *batch = arg;
 	VsBatchResult *result = batch->replay;
 	bool		late = batch->plan->timed && strcmp(sqlstate, VS_LATE_SQLSTATE) == 0;
-	bool		timeless = vs_clock_has_no_time(sqlstate, message);
+	bool		timeless = strcmp(sqlstate, VS_TIMELESS_SQLSTATE) == 0;
 
 	if (tid == NULL)
 		result->restored++;
@@ -361,8 +361,7 @@ drop_gone(VsBatch *batch, Oid source, ItemPointer tid, TransactionId xmin, bool 
 
 /* VsDeadLetterChoice: count the late rows, drop none. */
 static bool
-count_late(void *arg, Oid source, ItemPointer tid, TransactionId xmin, const char *sqlstate,
-		   const char *message)
+count_late(void *arg, Oid source, ItemPointer tid, TransactionId xmin, const char *sqlstate)
 {
 	int64	   *letters = arg;
 

@@ -611,19 +611,17 @@ vs_dead_letter_take(Oid output, VsDeadLetterChoice choose, void *arg)
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool		isnull[5];
+		bool		isnull[4];
 		Datum		source = heap_getattr(tuple, Anum_dead_letter_source, desc, &isnull[0]);
 		Datum		tid = heap_getattr(tuple, Anum_dead_letter_source_ctid, desc, &isnull[1]);
 		Datum		xmin = heap_getattr(tuple, Anum_dead_letter_source_xmin, desc, &isnull[2]);
 		Datum		state = heap_getattr(tuple, Anum_dead_letter_sqlstate, desc, &isnull[3]);
-		Datum		message = heap_getattr(tuple, Anum_dead_letter_message, desc, &isnull[4]);
 		bool		restored = isnull[0] || isnull[1] || isnull[2];
 
 		if (!choose(arg, DatumGetObjectId(source),
 					restored ? NULL : (ItemPointer) DatumGetPointer(tid),
 					restored ? InvalidTransactionId : DatumGetTransactionId(xmin),
-					isnull[3] ? "" : TextDatumGetCString(state),
-					isnull[4] ? "" : TextDatumGetCString(message)))
+					isnull[3] ? "" : TextDatumGetCString(state)))
 			continue;
 		see_own_command(tuple);
 		CatalogTupleDelete(rel, &tuple->t_self);

@@ -184,7 +184,7 @@ extern void vs_dead_letter_insert(Oid output, Oid source, ItemPointer tid, Trans
 typedef void (*VsDeadLetterCallback) (void *arg, Oid source, ItemPointer tid, TransactionId xmin);
 extern void vs_dead_letter_scan(Oid output, VsDeadLetterCallback callback, void *arg);	/* but those from a dump */
 typedef bool (*VsDeadLetterChoice) (void *arg, Oid source, ItemPointer tid /* NULL: from a dump */ ,
-									TransactionId xmin, const char *sqlstate, const char *message);
+									TransactionId xmin, const char *sqlstate);
 extern int64 vs_dead_letter_take(Oid output, VsDeadLetterChoice choose, void *arg); /* drop those chosen;
 																					 * how many? */
 extern void vs_dead_letter_clear(Oid output);	/* before a rebuild; letters
