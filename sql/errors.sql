@@ -71,6 +71,10 @@ CALL check_all();
 INSERT INTO src VALUES (2005, 2, 0);
 CALL until_stopped('stopped');
 SELECT velostream.wait('stopped', '60s');
+-- with its schema, where the name alone does not tell which
+SET search_path = public;
+SELECT velostream.wait('errors.stopped', '60s');
+SET search_path = errors, public;
 SELECT velostream.process('stopped');
 SELECT * FROM shown WHERE name = 'stopped';
 SELECT velostream.resume('stopped');

@@ -63,6 +63,7 @@ typedef struct Wait
 static VsContext *begin_change(VsQueryEntry *entry, const char *function);
 static void wait_with_sources(Oid output, List **done, TimestampTz deadline);
 static bool wait_for_sources(Oid output, List **done, TimestampTz deadline);
+static char *name_of(Oid output);
 static void wait_for(Oid output, TimestampTz deadline);
 static bool answered(Wait *wait, VsContextInfo *info);
 static void report_failure(Wait *wait, const VsContextInfo *info);
@@ -275,6 +276,20 @@ wait_for_sources(Oid output, List **done, TimestampTz deadline)
 	return true;
 }
 
+/*
+ * What errors call a query: with its schema where the search_path does not
+ * lead to it.  NULL: it was dropped.
+ */
+static char *
+name_of(Oid output)
+{
+	char	   *name = get_rel_name(output);
+
+	if (name == NULL || RelationIsVisible(output))
+		return name;
+	return psprintf("%s.%s", get_namespace_name(get_rel_namespace(output)), name);
+}
+
 /* Wait for one query. */
 static void
 wait_for(Oid output, TimestampTz deadline)
@@ -283,7 +298,7 @@ wait_for(Oid output, TimestampTz deadline)
 	TimestampTz checked = 0;
 	VsContextInfo info;
 
-	wait.name = get_rel_name(output);
+	wait.name = name_of(output);
 	if (wait.name == NULL)
 		return;					/* dropped: nothing to wait for */
 	wait.cxt = vs_context_attach(output);
