@@ -26,6 +26,8 @@ SELECT count(*) FROM velostream.queries WHERE schema = 'definition';
 DROP TABLE plain;
 -- commands that make none
 CREATE TABLE q (a int) WITH (velostream.continuous);
+CREATE VIEW q WITH (security_barrier, velostream.continuous) AS SELECT g FROM src;
+CREATE OR REPLACE RECURSIVE VIEW q (g) WITH (velostream.emit = final) AS SELECT g FROM src;
 CREATE MATERIALIZED VIEW q WITH (velostream.continuous) AS SELECT g FROM src;
 EXPLAIN CREATE TABLE q WITH (velostream.continuous) AS SELECT g FROM src;
 EXPLAIN (ANALYZE, COSTS OFF) CREATE TABLE q WITH (velostream.continuous) AS SELECT g FROM src;

@@ -611,6 +611,10 @@ check_other_command(Node *parsetree, const char *source)
 							  "a materialized view cannot be a continuous query",
 							  HINT_CREATE);
 			break;
+		case T_ViewStmt:
+			vs_options_refuse(&pstate, ((ViewStmt *) parsetree)->options,
+							  "a view cannot be a continuous query", HINT_CREATE);
+			break;
 		case T_CreateStmt:
 		case T_CreateForeignTableStmt:	/* begins with a CreateStmt */
 			vs_options_refuse(&pstate, ((CreateStmt *) parsetree)->options,
