@@ -60,6 +60,7 @@ CREATE TABLE q WITH (velostream.continuous) AS SELECT g FROM (SELECT g FROM src)
 CREATE TABLE q WITH (velostream.continuous) AS SELECT g FROM src WHERE id IN (SELECT id FROM other);
 CREATE TABLE q WITH (velostream.continuous) AS SELECT g, (SELECT max(x) FROM other) FROM src;
 CREATE TABLE q WITH (velostream.continuous) AS SELECT g, count(*) FROM src GROUP BY g HAVING count(*) > (SELECT 1);
+CREATE TABLE q WITH (velostream.continuous) AS SELECT g FROM src ORDER BY g LIMIT (SELECT 1);
 CREATE TABLE q WITH (velostream.continuous) AS WITH w AS (SELECT g FROM src) SELECT g FROM w;
 CREATE TABLE q WITH (velostream.continuous) AS SELECT g FROM src UNION ALL SELECT x FROM other;
 CREATE TABLE q WITH (velostream.continuous) AS (SELECT g FROM src) INTERSECT (SELECT x FROM other);

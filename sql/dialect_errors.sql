@@ -21,6 +21,8 @@ SELECT velostream.execute('CREATE STREAM s AS INSERT INTO other SELECT 1');
 SELECT velostream.execute('CREATE STREAM s AS SELECT id INTO t FROM trades');
 SELECT velostream.execute('CREATE STREAM nowhere.s AS SELECT id FROM trades');
 SELECT velostream.execute('CREATE OR REPLACE TABLE other AS SELECT id FROM trades');
+SELECT velostream.execute('CREATE OR REPLACE TABLE IF NOT EXISTS t AS SELECT id FROM trades');
+SELECT velostream.execute('CREATE OR REPLACE STREAM if not exists t AS SELECT id FROM trades');
 SELECT velostream.execute('DROP VIEW v');
 SELECT velostream.execute('DROP TABLE nothing');
 SELECT velostream.execute('DROP TABLE trades');
@@ -58,6 +60,10 @@ SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM nothing WINDOW
 SELECT velostream.execute('CREATE TABLE t AS SELECT (count(*) FROM trades; SHOW STREAMS');
 SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades ORDER BY id EMIT CHANGES');
 SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades LIMIT 10');
+SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades ORDER BY id LIMIT (SELECT 3)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades ORDER BY id FETCH FIRST (SELECT 3) ROWS ONLY');
+SELECT velostream.execute('SELECT id FROM trades ORDER BY id LIMIT (SELECT 3)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT (SELECT 1), id FROM trades');
 SELECT velostream.execute('CREATE TABLE t AS SELECT now() FROM trades WINDOW TUMBLING(ts, 5m)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades, other');
 SELECT velostream.execute('CREATE TABLE t AS SELECT first(price, 1, 2) FROM trades');
@@ -76,6 +82,11 @@ SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades WITH (''late.
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 5m) EMIT CHANGES WITH (''late.data.strategy'' = ''drop'')');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 5m) EMIT CHANGES WITH (''watermark.max_future_skew'' = ''1h'')');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 5m) WITH (''window.retention'' = ''1h'')');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 5m) WITH (''late.data.strategy'' = ''include_in_next_window'')');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW SESSION(ts, 5m) WITH (''late.data.strategy'' = ''include_in_next_window'', ''source.mode'' = ''append'')');
+SELECT velostream.execute('CREATE TABLE t AS SELECT symbol, count(*) FROM trades GROUP BY symbol WINDOW TUMBLING(ts, 5m) ORDER BY 2 WITH (''late.data.strategy'' = ''update_previous'')');
+SELECT velostream.execute('CREATE TABLE t AS SELECT symbol, count(*) FROM trades GROUP BY symbol WINDOW SESSION(ts, 5m) ORDER BY 2 LIMIT 5 EMIT CHANGES WITH (''watermark.max_out_of_orderness'' = ''5m'')');
+SELECT velostream.execute('CREATE STREAM t AS SELECT symbol, count(*) FROM trades GROUP BY symbol WINDOW TUMBLING(ts, 5m) ORDER BY 2 LIMIT 5 EMIT CHANGES');
 SET client_min_messages = notice;
 SELECT command FROM velostream.execute('EXPLAIN SELECT symbol, count(*) FROM trades GROUP BY symbol WITH (''event.time.field'' = ''ts'')') LIMIT 1;
 SELECT command FROM velostream.execute('EXPLAIN SELECT symbol, count(*) FROM trades GROUP BY symbol WINDOW TUMBLING(ts, 5m) WITH (''event.time.field'' = ''day'')') LIMIT 1;
@@ -92,6 +103,29 @@ SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW 
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW SLIDING(5m)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW HOPPING(ts, 5m,)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW SESSION(ts)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(date_trunc(''hour'', ts))');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(size)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(5m, 6m)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW SLIDING(ts)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW SLIDING(ts, 5m)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW HOPPING(ts, 5m, 1m, 2m)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW CUMULATE(ts)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW CUMULATE(1m)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW CUMULATE(ts, 1m)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW SESSION()');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW SESSION(ts, symbol)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING("5 minutes")');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, "5 minutes")');
+-- as ksqlDB has it
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING (SIZE 30 SECONDS)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING (size 1 day, RETENTION 7 DAYS, GRACE PERIOD 10 MINUTES)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW HOPPING (SIZE 30 SECONDS, ADVANCE BY 10 SECONDS)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW HOPPING (SIZE 1 HOUR)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW HOPPING (ts, SIZE 1 HOUR, ADVANCE BY 1 MONTH)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING (5m, GRACE PERIOD 1 HOUR)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW SESSION (30 SECONDS)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW SESSION (500 MILLISECONDS, GRACE PERIOD 0 SECONDS)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW CUMULATE(ts, 2m, 5m)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 5m');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 5 m)');
@@ -132,6 +166,7 @@ SELECT velostream.execute('CREATE TABLE t AS SELECT avg(price) OVER (ROWS WINDOW
 SELECT velostream.execute('CREATE TABLE t AS SELECT avg(price) OVER (ROWS WINDOW BUFFER 100');
 SELECT velostream.execute('CREATE TABLE t AS SELECT avg(price) OVER (ROWS WINDOW BUFFER 100 ROWS PARTITION BY symbol FROM trades');
 SELECT velostream.execute('CREATE TABLE t AS SELECT avg(price) OVER (ROWS WINDOW BUFFER 100 ROWS PARTITION BY nothing) FROM trades');
+SELECT velostream.execute('CREATE TABLE t AS SELECT avg(price) OVER (ROWS WINDOW BUFFER 100 ROWS ORDER BY id ROWS (SELECT 1) PRECEDING) FROM trades');
 SELECT velostream.execute('CREATE TABLE t AS SELECT avg(price) OVER (ROWS WINDOW BUFFER 100 ROWS PARTITION BY velostream.buffer(5)) FROM trades');
 SELECT velostream.execute('CREATE TABLE t AS SELECT avg(price) OVER (ROWS WINDOW BUFFER 100 ROWS), max(price) OVER (ROWS WINDOW BUFFER 10 ROWS) FROM trades');
 SELECT velostream.execute('CREATE TABLE t AS SELECT avg(price) OVER (ROWS WINDOW BUFFER 100 ROWS), max(price) OVER (PARTITION BY symbol) AS m FROM trades');
@@ -152,6 +187,9 @@ SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades JOIN other US
 SELECT velostream.execute('CREATE TABLE t AS SELECT _window_start, count(*) FROM trades GROUP BY 1');
 SELECT velostream.execute('CREATE TABLE t AS SELECT first(ms) AS a, count(*) FROM trades WINDOW TUMBLING(a, 5m)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WHERE _window_end > now() WINDOW SESSION(ts, 5m)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WHERE _window_start > now() WINDOW HOPPING(ts, 5m, 1m)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FILTER (WHERE _window_start > now()) FROM trades WINDOW CUMULATE(ts, 1m, 5m)');
+SELECT velostream.execute('CREATE TABLE t AS SELECT max(_window_start) AS m FROM trades WINDOW SESSION(ts, 5m)');
 
 -- ----------
 -- EMIT, WITH, PRIMARY KEY, aliases
@@ -167,6 +205,7 @@ SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades WITH (''on.er
 SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades WITH (''on.eror'' = ''stop'')');
 SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades WITH (''something'' = 5)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades WITH (''on.error'' = ''stopp'')');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 1m) WITH (''watermark.idle_timeout'' = ''1 month'')');
 SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades WITH (''on.error'' = ''stop'', ''ON.ERROR'' = ''retry'')');
 SELECT velostream.execute('CREATE TABLE t AS SELECT id FROM trades WITH (''watermark.strategy'' = ''none'')');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, 1m) WITH (''watermark.strategy'' = ''ascending'', ''watermark.max_out_of_orderness'' = ''5s'')');

@@ -38,15 +38,21 @@ typedef struct WindowName
 {
 	const char *word;
 	VsWindowKind kind;
+	const char *lengths[2];
 	const char *usage;
 } WindowName;
 
 static const WindowName window_names[] = {
-	{"tumbling", VS_WINDOW_TUMBLE, "Write WINDOW TUMBLING([time,] size)."},
-	{"sliding", VS_WINDOW_HOP, "Write WINDOW SLIDING([time,] size, advance)."},
-	{"hopping", VS_WINDOW_HOP, "Write WINDOW HOPPING([time,] size, advance)."},
-	{"cumulate", VS_WINDOW_CUMULATE, "Write WINDOW CUMULATE([time,] step, size)."},
-	{"session", VS_WINDOW_SESSION, "Write WINDOW SESSION([time,] gap [, key ...])."},
+	{"tumbling", VS_WINDOW_TUMBLE, {"size"},
+	"Write WINDOW TUMBLING([time,] size), as in WINDOW TUMBLING(ts, 5m)."},
+	{"sliding", VS_WINDOW_HOP, {"size", "advance"},
+	"Write WINDOW SLIDING([time,] size, advance), as in WINDOW SLIDING(ts, 5m, 1m)."},
+	{"hopping", VS_WINDOW_HOP, {"size", "advance"},
+	"Write WINDOW HOPPING([time,] size, advance), as in WINDOW HOPPING(ts, 5m, 1m)."},
+	{"cumulate", VS_WINDOW_CUMULATE, {"step", "size"},
+	"Write WINDOW CUMULATE([time,] step, size), as in WINDOW CUMULATE(ts, 1m, 5m)."},
+	{"session", VS_WINDOW_SESSION, {"gap"},
+	"Write WINDOW SESSION([time,] gap [, key ...]), as in WINDOW SESSION(ts, 5m)."},
 	{NULL}
 };
 
@@ -67,9 +73,16 @@ static int	read_property(VsSelect *sel, int at);
 static int	read_window(VsSelect *sel, int at);
 static void read_buffer(VsSelect *sel, int at);
 static int	read_expire(VsSelect *sel, VsBuffer *buffer, int at);
-static List *read_arguments(VsStatement *stmt, int *at);
-static void set_arguments(VsSelect *sel, const WindowName *window, List *arguments, int location);
+static List *read_arguments(VsStatement *stmt, int *at, const char *usage);
+static int	foreign_words(VsStatement *stmt, Argument *argument);
+static void refuse_foreign(VsStatement *stmt, const WindowName *window, List *arguments);
+static void set_arguments(VsSelect *sel, const WindowName *window, List *arguments, int end);
+static void check_arguments(VsStatement *stmt, const WindowName *window, List *arguments,
+							bool has_time, int end);
+static bool has_column(Node *node, void *context);
 static bool is_number(VsToken *token);
+static char *text_of(VsStatement *stmt, int first, int end);
+static char *short_duration(VsStatement *stmt, int first, int end);
 static bool is_duration(VsStatement *stmt, Argument *argument);
 static Node *read_expression(VsStatement *stmt, Argument *argument);
 static Node *read_duration(VsStatement *stmt, Argument *argument, const char *what, int64 *length);
@@ -337,8 +350,8 @@ read_window(VsSelect *sel, int at)
 	sel->window = window->kind;
 	sel->window_location = location;
 	at += 2;
-	arguments = read_arguments(stmt, &at);
-	set_arguments(sel, window, arguments, location);
+	arguments = read_arguments(stmt, &at, window->usage);
+	set_arguments(sel, window, arguments, at - 1);
 	return at;
 }
 
@@ -408,7 +421,7 @@ read_expire(VsSelect *sel, VsBuffer *buffer, int at)
  * *at becomes the token behind.
  */
 static List *
-read_arguments(VsStatement *stmt, int *at)
+read_arguments(VsStatement *stmt, int *at, const char *usage)
 {
 	VsToken    *tokens = stmt->tokens;
 	int			depth = tokens[*at].depth;
@@ -427,7 +440,7 @@ read_arguments(VsStatement *stmt, int *at)
 			Argument   *argument = palloc(sizeof(Argument));
 
 			if (i == first)
-				vs_syntax_error(stmt, i, NULL);
+				vs_syntax_error(stmt, i, usage);
 			argument->first = first;
 			argument->end = i;
 			result = lappend(result, argument);
@@ -440,30 +453,89 @@ read_arguments(VsStatement *stmt, int *at)
 	return result;
 }
 
-/* Give the arguments of WINDOW their meaning. */
+/*
+ * SIZE, ADVANCE BY, GRACE PERIOD and RETENTION, each before a duration, are
+ * ksqlDB's: how many words they are at the head of an argument, or 0.
+ */
+static int
+foreign_words(VsStatement *stmt, Argument *argument)
+{
+	VsToken    *token = &stmt->tokens[argument->first];
+
+	if ((strcmp(token->word, "size") == 0 || strcmp(token->word, "retention") == 0) &&
+		is_number(token + 1))
+		return 1;
+	if ((strcmp(token->word, "advance") == 0 && strcmp(token[1].word, "by") == 0) ||
+		(strcmp(token->word, "grace") == 0 && strcmp(token[1].word, "period") == 0))
+		return 2;
+	return 0;
+}
+
+/* An error that says how it is written here, if a window is written as ksqlDB has it. */
 static void
-set_arguments(VsSelect *sel, const WindowName *window, List *arguments, int location)
+refuse_foreign(VsStatement *stmt, const WindowName *window, List *arguments)
+{
+	StringInfoData ours;
+	StringInfoData with;
+	int			at = -1;
+	int			lengths = 0;
+	bool		has_time = false;
+	ListCell   *lc;
+
+	initStringInfo(&ours);
+	initStringInfo(&with);
+	foreach(lc, arguments)
+	{
+		Argument   *argument = lfirst(lc);
+		int			words = foreign_words(stmt, argument);
+		const char *word = words > 0 ? stmt->tokens[argument->first].word : "";
+		char	   *value = short_duration(stmt, argument->first + words, argument->end);
+
+		if (words > 0 && at < 0)
+			at = argument->first;
+		if (strcmp(word, "grace") == 0 || strcmp(word, "retention") == 0)
+			appendStringInfo(&with, "%s'%s' = '%s'", with.len == 0 ? "" : ", ",
+							 strcmp(word, "grace") == 0 ? "watermark.max_out_of_orderness" :
+							 "window.retention", value);
+		else
+		{
+			appendStringInfo(&ours, "%s%s", ours.len == 0 ? "" : ", ", value);
+			if (words > 0 || is_duration(stmt, argument))
+				lengths++;
+			else
+				has_time = true;
+		}
+	}
+	if (at < 0)
+		return;
+	for (; lengths < lengthof(window->lengths) && window->lengths[lengths]; lengths++)
+		appendStringInfo(&ours, "%s%s", ours.len == 0 ? "" : ", ", window->lengths[lengths]);
+	vs_syntax_error(stmt, at,
+					psprintf("Write WINDOW %s(%s%s)%s%s%s%s.",
+							 asc_toupper(window->word, strlen(window->word)),
+							 has_time ? "" : "ts, ", ours.data,
+							 has_time ? "" : ", where ts is the event time",
+							 with.len == 0 ? "" : "; and at the end of the statement, WITH (",
+							 with.data, with.len == 0 ? "" : ")"));
+}
+
+/* Give the arguments of WINDOW their meaning; "end" is the token behind them. */
+static void
+set_arguments(VsSelect *sel, const WindowName *window, List *arguments, int end)
 {
 	VsStatement *stmt = sel->stmt;
-	int			durations = window->kind == VS_WINDOW_HOP || window->kind == VS_WINDOW_CUMULATE ? 2 : 1;
+	int			durations = window->lengths[1] ? 2 : 1;
 	int			n = list_length(arguments);
 	int			next = 0;
 	bool		has_time;
 	int64		size;
 	int64		step;
 
-	if (window->kind == VS_WINDOW_SESSION)
-		has_time = !is_duration(stmt, linitial(arguments));
-	else
-		has_time = n == durations + 1;
-	if (n < durations + has_time ||
-		(n > durations + has_time && window->kind != VS_WINDOW_SESSION))
-		ereport(ERROR,
-				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("WINDOW %s has the wrong number of arguments",
-						asc_toupper(window->word, strlen(window->word))),
-				 errhint("%s", window->usage),
-				 vs_position(stmt, location)));
+	refuse_foreign(stmt, window, arguments);
+	has_time = !is_duration(stmt, linitial(arguments)) &&
+		(n > durations || window->kind == VS_WINDOW_SESSION ||
+		 has_column(read_expression(stmt, linitial(arguments)), NULL));
+	check_arguments(stmt, window, arguments, has_time, end);
 
 	if (has_time)
 		sel->ts = read_expression(stmt, list_nth(arguments, next++));
@@ -492,13 +564,80 @@ set_arguments(VsSelect *sel, const WindowName *window, List *arguments, int loca
 	}
 }
 
+/* Error out if there are too few lengths among the arguments of WINDOW, or too many. */
+static void
+check_arguments(VsStatement *stmt, const WindowName *window, List *arguments, bool has_time,
+				int end)
+{
+	char	   *kind = asc_toupper(window->word, strlen(window->word));
+	int			durations = window->lengths[1] ? 2 : 1;
+	int			given = list_length(arguments) - has_time;
+
+	if (given < durations)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 durations - given == 2 ?
+				 errmsg("%s and %s of WINDOW %s are missing", window->lengths[0], window->lengths[1], kind) :
+				 errmsg("%s of WINDOW %s is missing", window->lengths[given], kind),
+				 errhint("%s", window->usage),
+				 vs_position(stmt, stmt->tokens[end].location)));
+	if (given > durations && window->kind != VS_WINDOW_SESSION)
+	{
+		Argument   *surplus = list_nth(arguments, durations + has_time);
+
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("WINDOW %s has too many arguments", kind),
+				 errhint("%s", window->usage),
+				 vs_position(stmt, stmt->tokens[surplus->first].location)));
+	}
+}
+
+/* Does a raw expression name a column? */
+static bool
+has_column(Node *node, void *context)
+{
+	return node != NULL &&
+		(IsA(node, ColumnRef) || raw_expression_tree_walker(node, has_column, context));
+}
+
 static bool
 is_number(VsToken *token)
 {
 	return token->code == VS_TOKEN_ICONST || token->code == VS_TOKEN_FCONST;
 }
 
-/* Does it look like a duration: a number, a string, INTERVAL ...? */
+/* The text of tokens from first up to end. */
+static char *
+text_of(VsStatement *stmt, int first, int end)
+{
+	int			from = stmt->tokens[first].location;
+	int			length = stmt->tokens[end].location - from;
+
+	while (length > 0 && isspace((unsigned char) stmt->text[from + length - 1]))
+		length--;
+	return pnstrdup(stmt->text +from, length);
+}
+
+/* The same, but 5m if it is 5 MINUTES or the like. */
+static char *
+short_duration(VsStatement *stmt, int first, int end)
+{
+	VsToken    *token = &stmt->tokens[first];
+
+	for (int i = 0; end == first + 2 && is_number(token) && i < lengthof(duration_units); i++)
+	{
+		const char *unit = duration_units[i].unit;
+
+		if (strcmp(token[1].word, unit) == 0 || strcmp(token[1].word, duration_units[i].letters) == 0 ||
+			(strlen(token[1].word) == strlen(unit) - 1 &&
+			 strncmp(token[1].word, unit, strlen(unit) - 1) == 0))
+			return psprintf("%s%s", text_of(stmt, first, first + 1), duration_units[i].letters);
+	}
+	return text_of(stmt, first, end);
+}
+
+/* Does it look like a duration: a number, a string, INTERVAL ..., 5 MINUTES? */
 static bool
 is_duration(VsStatement *stmt, Argument *argument)
 {
@@ -506,8 +645,9 @@ is_duration(VsStatement *stmt, Argument *argument)
 
 	if (argument->end == argument->first + 1)
 		return is_number(token) || token->code == VS_TOKEN_SCONST;
-	return strcmp(token->word, "interval") == 0 &&
-		(token[1].code == VS_TOKEN_SCONST || token[1].code == '(');
+	return (strcmp(token->word, "interval") == 0 &&
+			(token[1].code == VS_TOKEN_SCONST || token[1].code == '(')) ||
+		(is_number(token) && token[1].value != NULL);
 }
 
 /* An argument as an expression of PostgreSQL, raw. */
@@ -556,15 +696,24 @@ read_duration(VsStatement *stmt, Argument *argument, const char *what, int64 *le
 				 errhint(DURATION_HINT),
 				 vs_position(stmt, token->location)));
 	else if (is_number(token) && token[1].value != NULL)
+	{
+		char	   *given = text_of(stmt, argument->first, argument->end);
+		char	   *meant = short_duration(stmt, argument->first, argument->end);
+
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("invalid duration: \"%s\"",
-						pnstrdup(stmt->text +token->location,
-								 token[1].location + strlen(token[1].value) - token->location)),
-				 errhint(DURATION_HINT),
+				 errmsg("invalid duration: \"%s\"", given),
+				 strcmp(given, meant) != 0 ? errhint("Write %s.", meant) : errhint(DURATION_HINT),
 				 vs_position(stmt, token->location)));
+	}
 	if (result == NULL)
 		result = read_expression(stmt, argument);
+	if (has_column(result, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s of a window must be a constant duration", what),
+				 errhint(DURATION_HINT),
+				 vs_position(stmt, token->location)));
 	*length = check_duration(stmt, result, what, token->location);
 	return result;
 }
@@ -641,7 +790,6 @@ duration_error(void *arg)
 		case ERRCODE_INVALID_DATETIME_FORMAT:
 		case ERRCODE_DATETIME_FIELD_OVERFLOW:
 		case ERRCODE_INTERVAL_FIELD_OVERFLOW:
-		case ERRCODE_UNDEFINED_COLUMN:
 			errhint(DURATION_HINT);
 			break;
 		default:

@@ -36,4 +36,10 @@ typedef struct VsDialectQuery
 extern void vs_dialect_begin(const char *text, VsDialectQuery *result);
 extern void vs_dialect_end(VsDialectQuery *query);
 
+/* Is a statement of the dialect being run?  Then errors speak as its author does. */
+extern bool vs_dialect_is_spoken(void);
+
+/* What it calls an option of CREATE TABLE ... WITH (velostream.*), or NULL. */
+extern const char *vs_dialect_property(const char *option);
+
 #endif							/* VS_DIALECT_H */

@@ -206,6 +206,13 @@ run_create(VsStatement *stmt)
 	if (!create.stream && !vs_accept(stmt, "table"))
 		vs_syntax_error(stmt, stmt->at,
 						"Write CREATE STREAM or CREATE TABLE ... AS SELECT; run other commands as SQL.");
+	if (create.replace && strcmp(vs_peek(stmt)->word, "if") == 0 &&
+		strcmp(stmt->tokens[stmt->at + 1].word, "not") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("OR REPLACE cannot be combined with IF NOT EXISTS"),
+				 errhint("Use OR REPLACE for the new definition, or IF NOT EXISTS to keep the one that is there."),
+				 vs_position(stmt, vs_peek(stmt)->location)));
 	if (!create.replace && vs_accept(stmt, "if"))
 	{
 		vs_expect(stmt, "not");

@@ -290,6 +290,16 @@ vs_errors_end(VsStatement *stmt)
 	error_context_stack = stmt->callback.previous;
 }
 
+/* See vs_dialect.h. */
+bool
+vs_dialect_is_spoken(void)
+{
+	for (ErrorContextCallback *callback = error_context_stack; callback; callback = callback->previous)
+		if (callback->callback == statement_error)
+			return true;
+	return false;
+}
+
 /*
  * An error passes: its position in the statement becomes one in the script,
  * or, if nobody between us and the client would take it for one in a text of

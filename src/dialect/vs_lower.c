@@ -65,6 +65,7 @@ static void add_time(VsSelect *sel, FuncCall *call);
 static bool is_hidden(const char *name, int nargs);
 static void set_hooks(ParseState *pstate, void *arg);
 static Node *before_column(ParseState *pstate, ColumnRef *ref);
+static void check_bound(ParseState *pstate, VsSelect *sel, ColumnRef *ref);
 static Node *aliased(ParseState *pstate, VsSelect *sel, ColumnRef *ref);
 static Node *after_column(ParseState *pstate, ColumnRef *ref, Node *column);
 static Node *transform_time(ParseState *pstate, VsSelect *sel);
@@ -448,13 +449,29 @@ before_column(ParseState *pstate, ColumnRef *ref)
 			return NULL;
 		raw = sel->window == VS_WINDOW_CUMULATE ? window_end(sel) : window_start(sel);
 	}
-	else if (sel->window != VS_WINDOW_NONE && !sel->in_time && is_bound((Node *) ref, "_window_start"))
-		raw = window_start(sel);
-	else if (sel->window != VS_WINDOW_NONE && !sel->in_time && is_bound((Node *) ref, "_window_end"))
-		raw = window_end(sel);
+	else if (sel->window != VS_WINDOW_NONE && !sel->in_time &&
+			 (is_bound((Node *) ref, "_window_start") || is_bound((Node *) ref, "_window_end")))
+	{
+		check_bound(pstate, sel, ref);
+		raw = is_bound((Node *) ref, "_window_start") ? window_start(sel) : window_end(sel);
+	}
 	else if ((raw = aliased(pstate, sel, ref)) == NULL)
 		return NULL;
 	return transformExpr(pstate, raw, pstate->p_expr_kind);
+}
+
+/* Of a single row, only tumbling windows tell the bounds of its window. */
+static void
+check_bound(ParseState *pstate, VsSelect *sel, ColumnRef *ref)
+{
+	if (sel->window != VS_WINDOW_TUMBLE &&
+		(pstate->p_expr_kind == EXPR_KIND_WHERE || pstate->p_expr_kind == EXPR_KIND_FILTER))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("\"%s\" of this window cannot be used in %s", strVal(linitial(ref->fields)),
+						ParseExprKindName(pstate->p_expr_kind)),
+				 errhint("Use HAVING, or the event time."),
+				 parser_errposition(pstate, ref->location)));
 }
 
 /*

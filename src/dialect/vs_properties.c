@@ -68,6 +68,16 @@ vs_property(VsSelect *sel, const char *name, int *location)
 	return NULL;
 }
 
+/* See vs_dialect.h. */
+const char *
+vs_dialect_property(const char *option)
+{
+	for (int i = 0; i < lengthof(known); i++)
+		if (known[i].option && strcmp(known[i].option, option) == 0)
+			return known[i].name;
+	return NULL;
+}
+
 /*
  * Check all properties; returns the options (DefElem) they stand for.  A
  * NOTICE names those that have no meaning here.

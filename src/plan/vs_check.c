@@ -28,6 +28,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
+#include "dialect/vs_dialect.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -40,6 +41,7 @@
 #include "parser/scanner.h"
 #include "plan/vs_plan.h"
 #include "plan/vs_plan_internal.h"
+#include "registry/vs_options.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -249,7 +251,9 @@ check_clauses(CheckState *check, Query *query)
 			   "Make each branch a continuous query of its own, and combine their outputs in a view.");
 	if (query->hasWindowFuncs && (check->view != NULL || !vs_row_window_is(query)))
 		refuse(check, location_of(query, is_window_function), "window functions",
-			   "Compute the window function in a view over the output, or over the last rows of each partition: PARTITION BY velostream.buffer(100), ..., in the dialect OVER (ROWS WINDOW BUFFER 100 ROWS PARTITION BY ...).");
+			   vs_dialect_is_spoken() ?
+			   "Compute the window function in a view over the output, or over the last rows of each partition: OVER (ROWS WINDOW BUFFER 100 ROWS PARTITION BY ...)." :
+			   "Compute the window function in a view over the output, or over the last rows of each partition: OVER (PARTITION BY velostream.buffer(100), ...).");
 	if (query->groupingSets != NIL)
 		refuse(check, exprLocation(linitial(query->groupingSets)),
 			   "grouping sets (GROUPING SETS, ROLLUP, CUBE, GROUP BY ())",
@@ -270,7 +274,9 @@ check_clauses(CheckState *check, Query *query)
 		refuse(check, clause_location(check, "order"), "ORDER BY",
 			   "Rows of a table have no order: use ORDER BY when the output is read.");
 	check_generators(check, query, query->targetList);
-	if (query->hasSubLinks)
+	/* those in LIMIT and in frames are refused with these, at their place */
+	if (query->hasSubLinks &&
+		find_node(list_make2(query->limitCount, query->windowClause), is_sublink) == NULL)
 		refuse(check, location_of(query, is_sublink), "subqueries in expressions",
 			   "Store what the subquery looks up in a column of the source, or look it up in a view over the output.");
 	if (query->havingQual != NULL && query->groupClause == NIL && !query->hasAggs)
@@ -447,8 +453,8 @@ check_aggregates(CheckState *check, Query *query)
 					 errmsg("%s(x) needs an event time in a continuous query",
 							get_func_name(aggref->aggfnoid)),
 					 errdetail("Rows that may change and go away have no order."),
-					 errhint("Name it as the second argument, as in %s(x, ts); or take the source as one to which rows are only added (source_mode = append), in the order of their arrival.",
-							 get_func_name(aggref->aggfnoid)),
+					 errhint("Name it as the second argument, as in %s(x, ts); or take the source as one to which rows are only added (%s), in the order of their arrival.",
+							 get_func_name(aggref->aggfnoid), vs_option_is("source_mode", "append")),
 					 parser_errposition(check->pstate, aggref->location)));
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

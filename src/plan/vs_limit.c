@@ -23,6 +23,7 @@
 #include "parser/parse_oper.h"
 #include "plan/vs_plan.h"
 #include "plan/vs_plan_internal.h"
+#include "registry/vs_options.h"
 #include "utils/lsyscache.h"
 #include "vs_compat.h"
 
@@ -91,16 +92,21 @@ vs_limit_check(ParseState *pstate, Query *query, VsKind kind, const VsTimeOption
 				 parser_errposition(pstate, limit_location)));
 	if (kind == VS_KIND_STREAM && !final)
 		vs_window_refuse(pstate, limit_location, "a stream cannot have a LIMIT",
-						 "Make it a table; or emit windows once, when they close (EMIT FINAL).");
+						 psprintf("Make it a table; or emit windows once, when they close (%s).",
+								  vs_option_is("emit", "final")));
 	/* some end before others that have begun with them, and are known no more */
 	if (!final && forgets && vs_window_find(query, &window) && window.kind == VS_WINDOW_SESSION)
 		vs_window_refuse(pstate, limit_location,
 						 "LIMIT is not supported for sessions that take no more rows at some time",
-						 "Remove max_out_of_orderness, idle_timeout and window_retention; or emit sessions once, when they close (EMIT FINAL).");
+						 psprintf("Remove %s, %s and %s; or emit sessions once, when they close (%s).",
+								  vs_option_name("max_out_of_orderness"), vs_option_name("idle_timeout"),
+								  vs_option_name("window_retention"), vs_option_is("emit", "final")));
 	if (final && (options->late == VS_LATE_UPDATE || options->retention > 0))
 		vs_window_refuse(pstate, order_location,
-						 "ORDER BY with late_data = update_previous is not supported",
-						 "A late row may change which rows come first: choose another late_data, or EMIT CHANGES with LIMIT.");
+						 psprintf("ORDER BY with %s is not supported",
+								  vs_option_is("late_data", "update_previous")),
+						 psprintf("A late row may change which rows come first: choose another %s, or %s with LIMIT.",
+								  vs_option_name("late_data"), vs_option_is("emit", "changes")));
 }
 
 /* Order by one more column, unless it is ordered by, or cannot be. */

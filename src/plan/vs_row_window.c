@@ -33,6 +33,7 @@
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "dialect/vs_dialect.h"
 #include "functions/vs_window_funcs.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -44,6 +45,7 @@
 #include "parser/parse_oper.h"
 #include "parser/parsetree.h"
 #include "plan/vs_plan_internal.h"
+#include "registry/vs_options.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "vs_compat.h"
@@ -198,8 +200,9 @@ vs_row_window_check(ParseState *pstate, Query *query, VsSourceMode mode)
 						 "Make one of them a continuous query of its own, and read its output.");
 	if (mode != VS_SOURCE_APPEND)
 		vs_window_refuse(pstate, exprLocation(linitial(functions)),
-						 "window functions over a buffer need source_mode = append",
-						 "What was computed from a row stays, even if the row goes: add velostream.source_mode = append to the options.");
+						 psprintf("window functions over a buffer need %s", vs_option_is("source_mode", "append")),
+						 psprintf("What was computed from a row stays, even if the row goes: write %s.",
+								  vs_option_is("source_mode", "append")));
 }
 
 /* All windows must be over the same buffer of the same partitions. */
@@ -218,6 +221,8 @@ check_same_partition(ParseState *pstate, Query *query, List *functions)
 		if (buffer_call(query, clause) == NULL)
 			vs_window_refuse(pstate, function->location,
 							 "continuous queries do not support window functions without a buffer",
+							 vs_dialect_is_spoken() ?
+							 "Begin it with ROWS WINDOW BUFFER 100 ROWS, as the others." :
 							 "Begin its PARTITION BY with velostream.buffer(), as that of the others.");
 		if (foreach_current_index(lc) == 0)
 			first = exprs;

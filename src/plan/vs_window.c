@@ -21,6 +21,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_type.h"
+#include "dialect/vs_dialect.h"
 #include "functions/vs_window_funcs.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -28,6 +29,7 @@
 #include "optimizer/tlist.h"
 #include "parser/parse_func.h"
 #include "plan/vs_plan_internal.h"
+#include "registry/vs_options.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "vs_compat.h"
@@ -192,6 +194,7 @@ vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
 				const VsTimeOptions *options)
 {
 	WindowSearch search = {.query = query};
+	VsWindow	window;
 	ListCell   *lc;
 	ParseCallbackState pcbstate;
 
@@ -226,6 +229,11 @@ vs_window_check(ParseState *pstate, Query *query, VsSourceMode mode,
 	(void) find_stray(query->havingQual, &search);
 	search.by_row = true;
 	(void) find_stray(query->jointree->quals, &search);
+	if (search.stray != NULL && vs_dialect_is_spoken() && vs_window_find(query, &window) &&
+		equal(search.stray, window.call))
+		vs_window_refuse(pstate, exprLocation((Node *) search.stray),
+						 "the bounds of this window cannot be used in an aggregate",
+						 "Select them by themselves, or use the event time.");
 	if (search.stray != NULL)
 		vs_window_refuse(pstate, exprLocation((Node *) search.stray),
 						 psprintf("%s() must be a GROUP BY expression",
@@ -253,29 +261,38 @@ check_time_options(ParseState *pstate, Query *query, VsSourceMode mode,
 	options->idle_timeout >= 0 || options->retention >= 0;
 
 	if (!found && options->emit == VS_EMIT_FINAL)
-		vs_window_refuse(pstate, said(options, VS_OPTION_EMIT), "EMIT FINAL needs a window",
-						 "Without a window no result is ever final: use EMIT CHANGES, or group by velostream.tumble(), hop(), cumulate() or session() with constant lengths.");
+		vs_window_refuse(pstate, said(options, VS_OPTION_EMIT), "velostream.emit = final needs a window",
+						 "Without a window no result is ever final: use velostream.emit = changes, or group by velostream.tumble(), hop(), cumulate() or session() with constant lengths.");
 	for (VsTimeOption i = VS_OPTION_LATE_DATA; i < VS_TIME_OPTIONS && !found; i++)
 		if (said(options, i) >= 0)
 			vs_window_refuse(pstate, said(options, i), "options about event time need a window",
-							 "Group by velostream.tumble(), hop(), cumulate() or session() with constant lengths, or remove max_out_of_orderness, late_data, idle_timeout, max_future_skew and window_retention.");
+							 vs_dialect_is_spoken() ?
+							 "Add WINDOW TUMBLING (...), or remove 'late.data.strategy', 'window.retention' and the properties of the watermark." :
+							 "Group by velostream.tumble(), hop(), cumulate() or session() with constant lengths, or remove velostream.late_data, velostream.window_retention and the options of the watermark.");
 	for (VsTimeOption i = VS_OPTION_LATE_DATA; i < VS_TIME_OPTIONS && !closes; i++)
 		if (said(options, i) >= 0)
 			vs_window_refuse(pstate, said(options, i),
 							 psprintf("%s has no effect where windows never close",
-									  i == VS_OPTION_LATE_DATA ? "late_data" : "max_future_skew"),
-							 "Windows close with emit = final, max_out_of_orderness, idle_timeout or window_retention: add one of them, or remove this option.");
+									  vs_option_name(i == VS_OPTION_LATE_DATA ? "late_data" : "max_future_skew")),
+							 psprintf("Windows close with %s, %s, %s or %s: add one of them, or remove this one.",
+									  vs_option_is("emit", "final"), vs_option_name("max_out_of_orderness"),
+									  vs_option_name("idle_timeout"), vs_option_name("window_retention")));
 	if (options->emit == VS_EMIT_FINAL && options->retention >= 0 && options->late != VS_LATE_UPDATE)
 		vs_window_refuse(pstate, said(options, VS_OPTION_RETENTION),
-						 "window_retention with EMIT FINAL needs late_data = update_previous",
-						 "Otherwise a window takes no rows once it has closed: choose update_previous, or a longer max_out_of_orderness.");
+						 psprintf("%s with %s needs %s", vs_option_name("window_retention"),
+								  vs_option_is("emit", "final"),
+								  vs_option_is("late_data", "update_previous")),
+						 psprintf("Otherwise a window takes no rows once it has closed: choose update_previous, or a longer %s.",
+								  vs_option_name("max_out_of_orderness")));
 	if (options->late == VS_LATE_NEXT && mode != VS_SOURCE_APPEND)
 		vs_window_refuse(pstate, said(options, VS_OPTION_LATE_DATA),
-						 "late_data = include_in_next_window needs source_mode = append",
+						 psprintf("%s needs %s", vs_option_is("late_data", "include_in_next_window"),
+								  vs_option_is("source_mode", "append")),
 						 "In the mode \"changes\" a late row that is deleted would have to be found in the window it was put into.");
 	if (options->late == VS_LATE_NEXT && window.kind == VS_WINDOW_SESSION)
 		vs_window_refuse(pstate, said(options, VS_OPTION_LATE_DATA),
-						 "late_data = include_in_next_window is not for sessions",
+						 psprintf("%s is not for sessions",
+								  vs_option_is("late_data", "include_in_next_window")),
 						 "A session has no next one: use dead_letter, drop or update_previous.");
 }
 

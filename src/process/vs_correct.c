@@ -79,10 +79,10 @@ vs_correct_why_not(VsBatch *batch, int64 letters)
 	if (plan->window.kind != VS_WINDOW_TUMBLE)
 		return gettext_noop("Windows that overlap, and sessions, cannot be corrected once they are over.");
 	if (plan->entry.time.late == VS_LATE_DROP || plan->entry.time.late == VS_LATE_NEXT)
-		return gettext_noop("With late_data = drop and include_in_next_window it is not known which rows have been counted in which window.");
+		return gettext_noop("Where late rows are dropped, or counted in the next window, it is not known which rows have been counted in which window.");
 	if (plan->entry.mode == VS_SOURCE_APPEND)
 		return plan->state_in_row ? NULL :
-			gettext_noop("The rows of closed windows do not show enough to add to them, and with source_mode = append the source may not have all rows any more.");
+			gettext_noop("The rows of closed windows do not show enough to add to them, and a source that is read in the mode \"append\" may not have all rows any more.");
 	if (batch->row.ignored > 0)
 		return gettext_noop("Rows of closed windows have been updated or deleted, so that the source does not tell which rows have been counted.");
 	if (batch->row.late != letters)

@@ -9,6 +9,7 @@
 
 #include "commands/defrem.h"
 #include "common/int.h"
+#include "dialect/vs_dialect.h"
 #include "lib/stringinfo.h"
 #include "parser/parse_node.h"
 #include "registry/vs_options.h"
@@ -53,6 +54,7 @@ static const OptionValue late_data_values[] = {
 static void read_option(ParseState *pstate, DefElem *def, VsOptions *result);
 static int	read_value(ParseState *pstate, DefElem *def, const OptionValue *values);
 static int64 read_duration(ParseState *pstate, DefElem *def);
+static int	invalid_value(DefElem *def, const char *given);
 
 static bool
 is_our_option(DefElem *def)
@@ -231,8 +233,7 @@ read_value(ParseState *pstate, DefElem *def, const OptionValue *values)
 	nearest = vs_options_nearest(given, names);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for option \"%s.%s\": \"%s\"",
-					VS_OPTION_NAMESPACE, def->defname, given),
+			 invalid_value(def, given),
 			 errdetail("Its values are %s.", known.data),
 			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0,
 			 parser_errposition(pstate, def->location)));
@@ -257,12 +258,43 @@ read_duration(ParseState *pstate, DefElem *def)
 		pg_add_s64_overflow(result, interval->time, &result) || result < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s.%s\": \"%s\"",
-						VS_OPTION_NAMESPACE, def->defname, given),
+				 invalid_value(def, given),
 				 errdetail("It is a duration in days (of 24 hours) or less, and not negative."),
 				 errhint("Write it as '5s', '500ms', '2 hours' or '1d'.")));
 	cancel_parser_errposition_callback(&pcbstate);
 	return result;
+}
+
+/* The message of an error. */
+static int
+invalid_value(DefElem *def, const char *given)
+{
+	const char *property = vs_dialect_is_spoken() ? vs_dialect_property(def->defname) : NULL;
+
+	if (property)
+		return errmsg("invalid value for property \"%s\": \"%s\"", property, given);
+	return errmsg("invalid value for option \"%s.%s\": \"%s\"",
+				  VS_OPTION_NAMESPACE, def->defname, given);
+}
+
+/* See vs_options.h. */
+const char *
+vs_option_name(const char *option)
+{
+	const char *property = vs_dialect_is_spoken() ? vs_dialect_property(option) : NULL;
+
+	return property ? psprintf("'%s'", property) :
+		psprintf("%s.%s", VS_OPTION_NAMESPACE, option);
+}
+
+const char *
+vs_option_is(const char *option, const char *value)
+{
+	if (!vs_dialect_is_spoken())
+		return psprintf("%s = %s", vs_option_name(option), value);
+	if (strcmp(option, "emit") == 0)
+		return strcmp(value, "final") == 0 ? "EMIT FINAL" : "EMIT CHANGES";
+	return psprintf("%s = '%s'", vs_option_name(option), value);
 }
 
 /* See vs_options.h. */

@@ -36,6 +36,13 @@ extern List *vs_options_read(ParseState *pstate, List *options, VsOptions *resul
 extern void vs_options_refuse(ParseState *pstate, List *options, const char *message,
 							  const char *hint);
 
+/*
+ * An option, or one with a value, as the user writes it: velostream.late_data,
+ * velostream.emit = final, or in the dialect 'late.data.strategy', EMIT FINAL.
+ */
+extern const char *vs_option_name(const char *option);
+extern const char *vs_option_is(const char *option, const char *value);
+
 /* Of names (a NULL ends them), the one that "name" is most likely a misspelling of, or NULL. */
 extern const char *vs_options_nearest(const char *name, const char *const *names);
 

@@ -96,7 +96,7 @@ CREATE TABLE IF NOT EXISTS s (ts bigint);
 CREATE TABLE o WITH (velostream.continuous, velostream.emit = final, velostream.late_data = $late, velostream.window_retention = '1h') AS
 	SELECT velostream.tumble(ts, '1s') AS w, count(*) FROM s GROUP BY 1;
 END
-	like($err, qr/window_retention with EMIT FINAL needs late_data = update_previous/, "$late and retention: refused");
+	like($err, qr/velostream.window_retention with velostream.emit = final needs velostream.late_data = update_previous/, "$late and retention: refused");
 }
 
 # ----------
