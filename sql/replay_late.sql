@@ -36,6 +36,16 @@ CALL make('f_changes', 'velostream.emit = final, velostream.on_error = dead_lett
 	$$SELECT velostream.tumble(at, '1 h') AS w, count(*) AS n, sum(late.part(d)) AS p FROM late.src GROUP BY 1$$);
 CALL make('f_append', 'velostream.emit = final, velostream.on_error = dead_letter, velostream.source_mode = append',
 	$$SELECT velostream.tumble(at, '1 h') AS w, count(*) AS n, max(late.part(d)) AS p FROM late.src GROUP BY 1$$);
+CALL make('t_hop_append', 'velostream.emit = final, velostream.source_mode = append',
+	$$SELECT velostream.hop(at, '1 h', '20 min') AS w, g, count(*) AS n, max(x) AS m FROM late.src GROUP BY 1, 2$$);
+CALL make('s_hop_append', 'velostream.emit = final, velostream.source_mode = append, velostream.kind = stream',
+	$$SELECT velostream.hop(at, '1 h', '20 min') AS w, g, sum(x) AS n, min(x) AS m FROM late.src GROUP BY 1, 2$$);
+CALL make('c_hop_append', 'velostream.window_retention = ''1 h'', velostream.source_mode = append',
+	$$SELECT velostream.hop(at, '50 min', '20 min') AS w, g, sum(x) AS s, count(x) AS n FROM late.src GROUP BY 1, 2$$);
+CALL make('u_hop_append', 'velostream.emit = final, velostream.late_data = update_previous, velostream.window_retention = ''1 h'', velostream.source_mode = append',
+	$$SELECT velostream.hop(at, '1 h', '20 min') AS w, count(*) AS n FROM late.src GROUP BY 1$$);
+CALL make('t_sum_append', 'velostream.emit = final, velostream.source_mode = append',
+	$$SELECT velostream.cumulate(at, '20 min', '1 h') AS w, g, count(*) AS n, max(x) AS m FROM late.src GROUP BY 1, 2$$);
 -- not to be corrected
 CALL make('n_append', 'velostream.emit = final, velostream.source_mode = append',
 	$$SELECT velostream.tumble(at, '1 h') AS w, avg(x) AS a FROM late.src GROUP BY 1$$);
@@ -73,7 +83,8 @@ BEGIN
 			WHERE k._offset > l._offset AND ((k.w, k.g) IS NOT DISTINCT FROM (l.w, l.g) OR k._op = 'reset')) $q$, q) END,
 		replace(m.definition, 'FROM late.src', format($q$FROM (SELECT * FROM %s s WHERE at IS NOT NULL AND NOT EXISTS (
 			SELECT FROM velostream.dead_letters WHERE query = %L::regclass AND row ->> 'id' = s.id::text)) s $q$, src, q)),
-		CASE WHEN m.final THEN format('WHERE w + interval ''1 h'' <= %L::timestamp', seen) END) INTO n;
+		CASE WHEN m.final THEN format('WHERE w + interval %L <= %L::timestamp',
+			CASE WHEN q::text ~ 'sum' THEN '0' ELSE '1 h' END, seen) END) INTO n;
 	IF n > 0 THEN
 		RETURN NEXT format('%s: %s rows differ', q, n);
 	END IF;

@@ -961,7 +961,7 @@ describe_group_tuple(VsPlan *plan)
 {
 	int			natts = plan->nkeys + plan->naggs;
 	Aggref	   *count = vs_make_count();
-	bool		shown = plan->query->havingQual == NULL && natts > 0 && !plan->panes;
+	bool		shown = plan->query->havingQual == NULL && natts > 0;
 	bool		sparse = false;
 	bool		in_output;
 
@@ -1003,7 +1003,7 @@ describe_group_tuple(VsPlan *plan)
 		else
 			shown = false;
 	}
-	in_output = shown && !plan->changelog && !plan->final;
+	in_output = shown && !plan->changelog && !plan->final && !plan->panes;
 	plan->state_in_row = shown && !sparse;
 	plan->state_in_output = in_output && !sparse;
 	plan->state_sparse = in_output && sparse && plan->nkeys > 0 && plan->shown_count >= 0;

@@ -53,6 +53,10 @@ extern bool vs_event_time(Oid type, Datum value, TimestampTz *time);	/* false: n
 																		 * out of range */
 extern Datum vs_event_datum(Oid type, TimestampTz time);
 extern TimestampTz vs_window_floor(TimestampTz time, int64 size);
+extern void vs_window_first(const VsWindow *window, TimestampTz time, TimestampTz *start,
+							TimestampTz *end);
+extern void vs_window_next(const VsWindow *window, TimestampTz *start, TimestampTz *end);
+extern Datum vs_window_key(const VsWindow *window, TimestampTz start, TimestampTz end);
 extern TimestampTz vs_window_first_end(const VsWindow *window, TimestampTz time);
 extern TimestampTz vs_window_last_end(const VsWindow *window, TimestampTz time);
 extern TimestampTz vs_time_plus(TimestampTz time, int64 length);	/* saturates */

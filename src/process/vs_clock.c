@@ -106,6 +106,38 @@ vs_time_plus(TimestampTz time, int64 length)
 	return result;
 }
 
+/* Of hop and cumulate, the first window with this time in it, or after it. */
+void
+vs_window_first(const VsWindow *window, TimestampTz time, TimestampTz *start, TimestampTz *end)
+{
+	if (window->kind == VS_WINDOW_CUMULATE)
+	{
+		*start = vs_window_floor(time, window->size);
+		*end = vs_window_floor(time, window->advance) + window->advance;
+		return;
+	}
+	*start = vs_window_floor(time - window->size, window->advance) + window->advance;
+	*end = vs_time_plus(*start, window->size);
+}
+
+/* The window after one; of a cumulating window, the next longer one or the first of the next. */
+void
+vs_window_next(const VsWindow *window, TimestampTz *start, TimestampTz *end)
+{
+	if (window->kind == VS_WINDOW_HOP)
+		*start += window->advance;
+	else if (*end == *start + window->size)
+		*start += window->size;
+	*end = vs_time_plus(*end, window->advance);
+}
+
+/* By which of these the window is known. */
+Datum
+vs_window_key(const VsWindow *window, TimestampTz start, TimestampTz end)
+{
+	return vs_event_datum(window->type, window->kind == VS_WINDOW_HOP ? start : end);
+}
+
 /*
  * When the last window with this time in it closes; for a session, that of the
  * row alone, or of its pane.

@@ -66,15 +66,21 @@ vs_window_is_past(VsRun *run, const Datum *keys)
 		vs_time_plus(run->batch->clock.seen, -plan->window.size);
 }
 
-/* Did the window of a group with these keys take no more rows before this step? */
+/*
+ * Did the window of a group with these keys, or all windows that a pane is in,
+ * take no more rows before this step?
+ */
 bool
 vs_window_is_over(VsRun *run, const Datum *keys)
 {
-	VsPlan	   *plan = run->plan;
+	const VsWindow *window = &run->plan->window;
 	const VsClock *clock = &run->batch->clock;
+	TimestampTz start;
 
+	if (!vs_event_time(window->type, keys[window->key], &start))
+		elog(ERROR, "window without a time");
 	return clock->closed != VS_NO_TIME &&
-		vs_time_plus(window_end(plan, keys[plan->window.key]), clock->allowed) <= clock->closed;
+		vs_time_plus(vs_window_last_end(window, start), clock->allowed) <= clock->closed;
 }
 
 /*

@@ -12,14 +12,16 @@
  *	  once, and none becomes a letter in the batch that does so.  The window is
  *	  computed from the source again; or
  *	- nothing ever goes (mode "append"), and its row in the output shows the
- *	  whole state.  The rows that came are added to it.
+ *	  whole state.  The rows that came are added to it: of a pane, to all the
+ *	  windows that it is in.  (A row that was late for some of them only is no
+ *	  dead letter, and counts in the others.)
  *
  * Outputs of final rows have no index by which a row is found, and streams have
  * none at all.  So the groups to correct are put aside until the delta is
  * through; then the output is read, once, for what it has of them.
  *
- * Not for windows that are put together from panes, of which late rows would
- * need all that are around theirs.
+ * Not for sessions, which late rows may join, and not for other windows made
+ * of panes where they would have to be computed again.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,13 +31,15 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "vs_compat.h"
 
 /* A group of a window that is over, to which rows came. */
 typedef struct VsCorrection
 {
 	uint64		hash;			/* of its keys; must be first */
 	struct VsCorrection *next;	/* of the same hash */
-	MinimalTuple partial;		/* the row of the delta plan: keys first */
+	MinimalTuple partial;		/* the row of the delta plan; of a window made
+								 * of panes, keys and transition values */
 	HeapTuple	shown;			/* its row in the output, or NULL */
 	int64		offset;			/* of that in a stream */
 	bool		removed;		/* a stream: which took it away */
@@ -59,6 +63,12 @@ typedef struct VsCorrectionList
 	VsCorrection *first;
 } VsCorrectionList;
 
+static void put_aside(VsRun *run, uint64 hash, const Datum *values, const bool *nulls);
+static void put_windows_aside(VsRun *run, TupleTableSlot *slot);
+static void new_group(VsRun *run, VsMergeGroup *group, const Datum *keys, const bool *nulls);
+static void add_states(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls);
+static MinimalTuple form_partial(VsRun *run, const Datum *values, const bool *nulls);
+static void correct_window(VsRun *run, VsCorrection *correction);
 static VsCorrection *find_correction(VsRun *run, uint64 hash, const Datum *keys,
 									 const bool *nulls);
 static void take_shown(VsTarget *target, void *arg);
@@ -76,13 +86,15 @@ vs_correct_why_not(VsBatch *batch, int64 letters)
 
 	if (plan->top.active)
 		return gettext_noop("With ORDER BY and LIMIT, those that come first in a window that is over cannot be corrected.");
-	if (plan->window.kind != VS_WINDOW_TUMBLE)
-		return gettext_noop("Windows that overlap, and sessions, cannot be corrected once they are over.");
+	if (plan->window.kind == VS_WINDOW_SESSION)
+		return gettext_noop("Sessions cannot be corrected once they are over.");
 	if (plan->entry.time.late == VS_LATE_DROP || plan->entry.time.late == VS_LATE_NEXT)
 		return gettext_noop("Where late rows are dropped, or counted in the next window, it is not known which rows have been counted in which window.");
 	if (plan->entry.mode == VS_SOURCE_APPEND)
 		return plan->state_in_row ? NULL :
 			gettext_noop("The rows of closed windows do not show enough to add to them, and a source that is read in the mode \"append\" may not have all rows any more.");
+	if (plan->panes)
+		return gettext_noop("Windows that overlap can be corrected only where nothing ever goes, which is so in the mode \"append\".");
 	if (batch->row.ignored > 0)
 		return gettext_noop("Rows of closed windows have been updated or deleted, so that the source does not tell which rows have been counted.");
 	if (batch->row.late != letters)
@@ -112,30 +124,122 @@ bool
 vs_correct_later(VsRun *run, TupleTableSlot *slot)
 {
 	VsCorrections *corrections = run->corrections;
-	MemoryContext old;
-	VsCorrection *correction;
-	VsCorrectionList *list;
-	bool		found;
+	bool		panes = run->plan->panes;
 
 	if (corrections->ready || !vs_window_is_over(run, slot->tts_values))
 		return false;
-	old = MemoryContextSwitchTo(corrections->context);
 	if (corrections->partial == NULL)
 	{
-		TupleDesc	desc = CreateTupleDescCopy(slot->tts_tupleDescriptor);
+		MemoryContext old = MemoryContextSwitchTo(corrections->context);
+		TupleDesc	desc = CreateTupleDescCopy(panes ? run->plan->groupdesc :
+											   slot->tts_tupleDescriptor);
 
 		corrections->partial = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 		corrections->other = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+		MemoryContextSwitchTo(old);
 	}
-	correction = palloc0(sizeof(VsCorrection));
-	correction->hash = vs_hasher_hash(run->hasher, slot->tts_values, slot->tts_isnull);
-	correction->partial = ExecCopySlotMinimalTuple(slot);
-	MemoryContextSwitchTo(old);
+	if (panes)
+		put_windows_aside(run, slot);
+	else
+		put_aside(run, vs_hasher_hash(run->hasher, slot->tts_values, slot->tts_isnull),
+				  slot->tts_values, slot->tts_isnull);
+	return true;
+}
 
-	list = hash_search(corrections->groups, &correction->hash, HASH_ENTER, &found);
+/* A group that is not there yet; values and nulls as corrections->partial has them. */
+static void
+put_aside(VsRun *run, uint64 hash, const Datum *values, const bool *nulls)
+{
+	VsCorrections *corrections = run->corrections;
+	MemoryContext old = MemoryContextSwitchTo(corrections->context);
+	VsCorrection *correction = palloc0(sizeof(VsCorrection));
+	VsCorrectionList *list;
+	bool		found;
+
+	correction->hash = hash;
+	correction->partial = form_partial(run, values, nulls);
+	list = hash_search(corrections->groups, &hash, HASH_ENTER, &found);
 	correction->next = found ? list->first : NULL;
 	list->first = correction;
-	return true;
+	MemoryContextSwitchTo(old);
+}
+
+/* A pane came: what it has is added to all windows that it is in. */
+static void
+put_windows_aside(VsRun *run, TupleTableSlot *slot)
+{
+	VsPlan	   *plan = run->plan;
+	const VsWindow *window = &plan->window;
+	TupleTableSlot *other = run->corrections->other;
+	VsMergeGroup pane = {0};
+	VsMergeGroup group = {0};
+	TimestampTz time;
+	TimestampTz start;
+	TimestampTz end;
+
+	pane.values = palloc0(plan->groupdesc->natts * sizeof(Datum));
+	pane.nulls = palloc0(plan->groupdesc->natts * sizeof(bool));
+	memcpy(pane.values, slot->tts_values, plan->nkeys * sizeof(Datum));
+	memcpy(pane.nulls, slot->tts_isnull, plan->nkeys * sizeof(bool));
+	vs_group_add(run, &pane, slot->tts_values + plan->nkeys, slot->tts_isnull + plan->nkeys);
+	if (!vs_event_time(window->type, slot->tts_values[window->key], &time))
+		elog(ERROR, "pane without a time");
+	vs_window_first(window, time, &start, &end);
+	for (; start <= time; vs_window_next(window, &start, &end))
+	{
+		uint64		hash;
+		VsCorrection *correction;
+
+		pane.values[window->key] = vs_window_key(window, start, end);
+		hash = vs_hasher_hash(run->hasher, pane.values, pane.nulls);
+		correction = find_correction(run, hash, pane.values, pane.nulls);
+		if (correction == NULL)
+		{
+			put_aside(run, hash, pane.values, pane.nulls);
+			continue;
+		}
+		new_group(run, &group, other->tts_values, other->tts_isnull);
+		add_states(run, &group, pane.values, pane.nulls);
+		pfree(correction->partial);
+		correction->partial = form_partial(run, group.values, group.nulls);
+		vs_agg_reset(run->aggs);
+	}
+}
+
+/* A group with these keys and transition values. */
+static void
+new_group(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls)
+{
+	int			natts = run->plan->groupdesc->natts;
+
+	group->values = palloc(natts * sizeof(Datum));
+	group->nulls = palloc(natts * sizeof(bool));
+	memcpy(group->values, values, natts * sizeof(Datum));
+	memcpy(group->nulls, nulls, natts * sizeof(bool));
+}
+
+/* Add the transition values behind these keys to those of a group. */
+static void
+add_states(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls)
+{
+	VsPlan	   *plan = run->plan;
+
+	for (int i = plan->nkeys; i < plan->groupdesc->natts; i++)
+		group->values[i] = vs_agg_combine(run->aggs, plan->aggs[i - plan->nkeys],
+										  group->values[i], group->nulls[i],
+										  values[i], nulls[i], &group->nulls[i]);
+}
+
+static MinimalTuple
+form_partial(VsRun *run, const Datum *values, const bool *nulls)
+{
+	VsCorrections *corrections = run->corrections;
+	MemoryContext old = MemoryContextSwitchTo(corrections->context);
+	MinimalTuple result = vs_form_minimal_tuple(corrections->partial->tts_tupleDescriptor,
+												(Datum *) values, (bool *) nulls);
+
+	MemoryContextSwitchTo(old);
+	return result;
 }
 
 /*
@@ -162,11 +266,31 @@ vs_correct_merge(VsRun *run)
 			MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
 
 			ExecStoreMinimalTuple(c->partial, corrections->partial, false);
-			vs_groups_merge(run, corrections->partial);
+			if (run->plan->panes)
+				correct_window(run, c);
+			else
+				vs_groups_merge(run, corrections->partial);
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(run->rowcxt);
 			vs_agg_reset(run->aggs);
 		}
+}
+
+/* Add what corrections->partial has to a window made of panes. */
+static void
+correct_window(VsRun *run, VsCorrection *correction)
+{
+	TupleTableSlot *partial = run->corrections->partial;
+	VsMergeGroup group = {.correction = correction};
+
+	slot_getallattrs(partial);
+	new_group(run, &group, partial->tts_values, partial->tts_isnull);
+	if (is_shown(run, correction))
+	{
+		vs_group_read_output(run, &group, run->corrections->shown);
+		add_states(run, &group, partial->tts_values, partial->tts_isnull);
+	}
+	vs_correct_write(run, &group);
 }
 
 /* The one with these keys, or NULL. */

@@ -50,7 +50,6 @@ static bool find_in_output(VsRun *run, VsMergeGroup *group, const Datum *keys, c
 static bool has_output_row(VsRun *run, const Datum *keys);
 static Datum delta_value(VsRun *run, int i, int column, int64 rows, const Datum *values,
 						 const bool *nulls, bool *null);
-static void combine_inserts(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls);
 static bool combine_changes(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls);
 static int64 rows_counted(VsRun *run, const Datum *values);
 static int64 group_count(VsRun *run, VsMergeGroup *group);
@@ -120,8 +119,8 @@ vs_groups_merge(VsRun *run, TupleTableSlot *slot)
 	}
 
 	if (!run->batch->change)
-		combine_inserts(run, group, slot->tts_values + run->plan->nkeys,
-						slot->tts_isnull + run->plan->nkeys);
+		vs_group_add(run, group, slot->tts_values + run->plan->nkeys,
+					 slot->tts_isnull + run->plan->nkeys);
 	else
 		complete = combine_changes(run, group, slot->tts_values + run->plan->nkeys,
 								   slot->tts_isnull + run->plan->nkeys);
@@ -404,8 +403,8 @@ vs_group_read_output(VsRun *run, VsMergeGroup *group, TupleTableSlot *slot)
  */
 
 /* Add rows that came: one partial value for each aggregate. */
-static void
-combine_inserts(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls)
+void
+vs_group_add(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls)
 {
 	VsPlan	   *plan = run->plan;
 	int64		rows = rows_counted(run, values);

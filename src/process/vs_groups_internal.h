@@ -34,6 +34,7 @@ extern bool vs_group_output_row(VsRun *run, const Datum *values, const bool *nul
 								Datum **row, bool **row_nulls);
 extern void vs_group_read_state(VsRun *run, Datum *values, bool *nulls);
 extern void vs_group_forget(VsRun *run);
+extern void vs_group_add(VsRun *run, VsMergeGroup *group, const Datum *values, const bool *nulls);
 extern void vs_group_read_output(VsRun *run, VsMergeGroup *group, TupleTableSlot *slot);
 
 /* vs_panes.c */

@@ -143,9 +143,6 @@ static TimestampTz peek_pane(VsRun *run);
 static void take_pane(VsRun *run, Pane *pane);
 static void slide(VsRun *run);
 static void slide_region(VsRun *run, Slider *sliders);
-static void next_window(const VsWindow *window, TimestampTz *start, TimestampTz *end);
-static void first_window(const VsWindow *window, TimestampTz time, TimestampTz *start,
-						 TimestampTz *end);
 static void push(VsRun *run, Slider *slider, TimestampTz start, States *states);
 static void evict(VsRun *run, Slider *slider, TimestampTz before);
 static States total(VsRun *run, Slider *slider);
@@ -531,9 +528,9 @@ slide_region(VsRun *run, Slider *sliders)
 	TimestampTz start;
 	TimestampTz end;
 
-	first_window(window, touched, &start, &end);
+	vs_window_first(window, touched, &start, &end);
 	open_panes(run, start);
-	for (;; next_window(window, &start, &end))
+	for (;; vs_window_next(window, &start, &end))
 	{
 		while (peek_pane(run) < end)
 		{
@@ -556,9 +553,7 @@ slide_region(VsRun *run, Slider *sliders)
 
 			for (int i = BEFORE; i <= NOW; i++)
 				totals[i] = total(run, &sliders[i]);
-			emit_window(run, vs_event_datum(window->type,
-											window->kind == VS_WINDOW_HOP ? start : end),
-						&totals[BEFORE], &totals[NOW]);
+			emit_window(run, vs_window_key(window, start, end), &totals[BEFORE], &totals[NOW]);
 			for (int i = BEFORE; i <= NOW; i++)
 				free_states(run, &totals[i]);
 		}
@@ -566,31 +561,6 @@ slide_region(VsRun *run, Slider *sliders)
 	close_panes(run);
 	for (int i = BEFORE; i <= NOW; i++)
 		clear_slider(run, &sliders[i]);
-}
-
-/* The first window with this time in it, or after it. */
-static void
-first_window(const VsWindow *window, TimestampTz time, TimestampTz *start, TimestampTz *end)
-{
-	if (window->kind == VS_WINDOW_CUMULATE)
-	{
-		*start = vs_window_floor(time, window->size);
-		*end = vs_window_floor(time, window->advance) + window->advance;
-		return;
-	}
-	*start = vs_window_floor(time - window->size, window->advance) + window->advance;
-	*end = vs_time_plus(*start, window->size);
-}
-
-/* The window after one; of a cumulating window, the next longer one or the first of the next. */
-static void
-next_window(const VsWindow *window, TimestampTz *start, TimestampTz *end)
-{
-	if (window->kind == VS_WINDOW_HOP)
-		*start += window->advance;
-	else if (*end == *start + window->size)
-		*start += window->size;
-	*end = vs_time_plus(*end, window->advance);
 }
 
 /* Add a pane, whose states the slider takes over. */
