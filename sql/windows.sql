@@ -611,27 +611,26 @@ CREATE TABLE sums WITH (velostream.continuous) AS
 	SELECT velostream.hop(ts, '3s', '1s') AS w, count(*), sum(x) FROM f GROUP BY 1 HAVING sum(x) > 0.6;
 CREATE TABLE first_sums WITH (velostream.continuous) AS
 	SELECT velostream.hop(ts, '3s', '1s') AS w, count(*), sum(x) FROM f GROUP BY 1 HAVING sum(x) > 0.6 ORDER BY 3 LIMIT 5;
-CREATE PROCEDURE add(ts bigint, x float8) LANGUAGE plpgsql AS $$
+CREATE PROCEDURE add(ts bigint[], x float8[]) LANGUAGE plpgsql AS $$
 DECLARE
 	q text;
 BEGIN
-	INSERT INTO f VALUES (ts, x);
+	INSERT INTO f SELECT * FROM unnest(ts, x);
 	COMMIT;
 	FOREACH q IN ARRAY '{sums, first_sums}'::text[] LOOP
 		PERFORM velostream.process(q);
 		COMMIT;
 	END LOOP;
 END $$;
-INSERT INTO f VALUES (9000, 0), (10000, 0.1), (11000, 0.2);
 SET extra_float_digits = 1;
-CALL add(12000, 0.3);	-- 0.1 + (0.2 + 0.3)
+CALL add('{9000, 10000, 11000, 12000}', '{0, 0.1, 0.2, 0.3}');	-- 0.1 + (0.2 + 0.3)
 SELECT * FROM sums FULL JOIN first_sums USING (w) ORDER BY w;
-CALL add(12000, 0);		-- (0.1 + 0.2) + 0.3, before as well
+CALL add('{12000}', '{0}');	-- (0.1 + 0.2) + 0.3, before as well
 SELECT * FROM sums FULL JOIN first_sums USING (w) ORDER BY w;
-CALL add(10000, 0);
+CALL add('{10000}', '{0}');
 SELECT * FROM sums FULL JOIN first_sums USING (w) ORDER BY w;
-CALL add(12000, 0);
-CALL add(10000, -0.05);
+CALL add('{12000}', '{0}');
+CALL add('{10000}', '{-0.05}');
 SELECT * FROM sums FULL JOIN first_sums USING (w) ORDER BY w;
 SELECT name, last_error FROM velostream.queries WHERE last_error IS NOT NULL;
 DROP TABLE f CASCADE;
