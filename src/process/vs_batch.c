@@ -970,18 +970,20 @@ void
 vs_wait_point(const char *point)
 {
 	bool		said = false;
+	int			events;
 
 	while (unlikely(vs_stop_at[0] != '\0' && strcmp(vs_stop_at, point) == 0))
 	{
 		if (!said)
 			ereport(LOG, (errmsg("velostream stopped at \"%s\"", point)));
 		said = true;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
-						 PG_WAIT_EXTENSION);
+		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, 10,
+						   PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
-		if (ProcDiePending)
-			break;				/* interrupts are held off: it ends later */
+		/* interrupts are held off, or this is a commit: it ends later */
+		if (ProcDiePending || (events & WL_POSTMASTER_DEATH))
+			break;
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
