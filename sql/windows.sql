@@ -611,27 +611,29 @@ CREATE TABLE sums WITH (velostream.continuous) AS
 	SELECT velostream.hop(ts, '3s', '1s') AS w, count(*), sum(x) FROM f GROUP BY 1 HAVING sum(x) > 0.6;
 CREATE TABLE first_sums WITH (velostream.continuous) AS
 	SELECT velostream.hop(ts, '3s', '1s') AS w, count(*), sum(x) FROM f GROUP BY 1 HAVING sum(x) > 0.6 ORDER BY 3 LIMIT 5;
+CREATE TABLE lone_sums WITH (velostream.continuous) AS
+	SELECT velostream.hop(ts, '3s', '1s') AS w, sum(x) AS alone FROM f GROUP BY 1 HAVING sum(x) > 0.6 ORDER BY 2 LIMIT 5;
 CREATE PROCEDURE add(ts bigint[], x float8[]) LANGUAGE plpgsql AS $$
 DECLARE
 	q text;
 BEGIN
 	INSERT INTO f SELECT * FROM unnest(ts, x);
 	COMMIT;
-	FOREACH q IN ARRAY '{sums, first_sums}'::text[] LOOP
+	FOREACH q IN ARRAY '{sums, first_sums, lone_sums}'::text[] LOOP
 		PERFORM velostream.process(q);
 		COMMIT;
 	END LOOP;
 END $$;
 SET extra_float_digits = 1;
 CALL add('{9000, 10000, 11000, 12000}', '{0, 0.1, 0.2, 0.3}');	-- 0.1 + (0.2 + 0.3)
-SELECT * FROM sums FULL JOIN first_sums USING (w) ORDER BY w;
+SELECT * FROM sums FULL JOIN first_sums USING (w) FULL JOIN lone_sums USING (w) ORDER BY w;
 CALL add('{12000}', '{0}');	-- (0.1 + 0.2) + 0.3, before as well
-SELECT * FROM sums FULL JOIN first_sums USING (w) ORDER BY w;
+SELECT * FROM sums FULL JOIN first_sums USING (w) FULL JOIN lone_sums USING (w) ORDER BY w;
 CALL add('{10000}', '{0}');
-SELECT * FROM sums FULL JOIN first_sums USING (w) ORDER BY w;
+SELECT * FROM sums FULL JOIN first_sums USING (w) FULL JOIN lone_sums USING (w) ORDER BY w;
 CALL add('{12000}', '{0}');
 CALL add('{10000}', '{-0.05}');
-SELECT * FROM sums FULL JOIN first_sums USING (w) ORDER BY w;
+SELECT * FROM sums FULL JOIN first_sums USING (w) FULL JOIN lone_sums USING (w) ORDER BY w;
 SELECT name, last_error FROM velostream.queries WHERE last_error IS NOT NULL;
 DROP TABLE f CASCADE;
 DROP PROCEDURE add;

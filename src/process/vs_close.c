@@ -27,8 +27,6 @@ static void close_tumbling(VsRun *run, TimestampTz from, TimestampTz to);
 static void close_groups(VsRun *run, TimestampTz from, TimestampTz to);
 static void expire_groups(VsRun *run, TimestampTz from, TimestampTz to);
 static TimestampTz next_end(VsRun *run, TimestampTz after);
-static TimestampTz kept_time(VsRun *run, int column);
-static TimestampTz end_after(const VsWindow *window, TimestampTz after);
 
 /* When a tumbling window that starts there ends. */
 static TimestampTz
@@ -286,40 +284,44 @@ next_end(VsRun *run, TimestampTz after)
 	while (vs_range_next(scan))
 	{
 		bool		session = window->kind == VS_WINDOW_SESSION;
-		TimestampTz time = kept_time(run, window->key);
+		TimestampTz time = vs_kept_time(run, window->key);
 		TimestampTz end;
 
 		/* what begins later ends later, but for sessions not by as much */
 		if (result != PG_INT64_MAX && (!session || vs_time_plus(time, window->size) >= result))
 			break;
-		end = session ? kept_time(run, run->plan->nkeys + run->plan->last_time_agg) : time;
+		end = session ? vs_kept_time(run, run->plan->nkeys + run->plan->last_time_agg) : time;
 		end = vs_window_last_end(window, end);
 		if (end <= after)
 			continue;
 		if (!session)
-			end = Max(vs_window_first_end(window, time), end_after(window, after));
+			end = Max(vs_window_first_end(window, time), vs_window_end_after(window, after));
 		result = Min(result, end);
 	}
 	vs_range_end(scan);
 	return result;
 }
 
-/* A time in the row of the state table in oldslot: the window, or what min or max has. */
-static TimestampTz
-kept_time(VsRun *run, int column)
+/*
+ * A time in the row of the state table in oldslot: the window, or what min or
+ * max has.  (The pane of a session may begin before the first time there is.)
+ */
+TimestampTz
+vs_kept_time(VsRun *run, int column)
 {
 	bool		null;
 	Datum		value = slot_getattr(run->state->oldslot, column + 1, &null);
 	TimestampTz time;
 
-	if (null || !vs_event_time(run->plan->window.type, value, &time))
+	if (null)
 		elog(ERROR, "window without a time");
+	(void) vs_event_time(run->plan->window.type, value, &time);
 	return time;
 }
 
 /* When the first window ends after some time, whether it has rows or not. */
-static TimestampTz
-end_after(const VsWindow *window, TimestampTz after)
+TimestampTz
+vs_window_end_after(const VsWindow *window, TimestampTz after)
 {
 	if (after == VS_NO_TIME)
 		return PG_INT64_MIN;

@@ -48,6 +48,8 @@ extern void vs_panes_close(VsRun *run, TimestampTz from, TimestampTz to);
 /* vs_close.c */
 extern bool vs_window_is_past(VsRun *run, const Datum *keys);
 extern bool vs_window_is_over(VsRun *run, const Datum *keys);
+extern TimestampTz vs_kept_time(VsRun *run, int column);
+extern TimestampTz vs_window_end_after(const VsWindow *window, TimestampTz after);
 extern bool vs_close_group(VsRun *run, VsMergeGroup *group);
 
 /* vs_correct.c: replay() corrects windows that are over */

@@ -113,6 +113,7 @@ typedef struct VsPanes
 	TupleDesc	desc;
 	TupleTableSlot *slot;		/* the note at which we are */
 	bool		more;			/* there is one */
+	bool		noted;			/* there are notes that were not read */
 	TupleTableSlot *noteslot;	/* to write one */
 	Interest	interest;
 
@@ -127,7 +128,7 @@ typedef struct VsPanes
 	bool	   *row_nulls;
 } VsPanes;
 
-static void end(VsRun *run);
+static void end_panes(VsRun *run);
 static void begin_notes(VsRun *run);
 static void note_pane(VsRun *run, const Datum *keys, const bool *nulls, bool known,
 					  const Datum *values, const bool *values_null);
@@ -165,7 +166,8 @@ static States copy_states(VsRun *run, const Datum *values, const bool *nulls);
 static States combine(VsRun *run, const States *a, const States *b);
 static void free_states(VsRun *run, States *states);
 static TimestampTz state_time(VsRun *run, const States *states, int agg);
-static void note_panes(VsRun *run, const Datum *low, const Datum *high);
+static void note_panes(VsRun *run, const Datum *low, const Datum *high, TimestampTz from,
+					   TimestampTz to);
 static void close_panes_between(VsRun *run, TimestampTz from, TimestampTz to);
 static void forget_panes(VsRun *run, TimestampTz from, TimestampTz to);
 
@@ -196,7 +198,7 @@ vs_panes_begin(VsRun *run)
 }
 
 static void
-end(VsRun *run)
+end_panes(VsRun *run)
 {
 	VsPanes    *panes = run->panes;
 
@@ -289,6 +291,7 @@ note_pane(VsRun *run, const Datum *keys, const bool *nulls, bool known,
 		memset(slot->tts_isnull + n + 2, true, sizeof(bool) * plan->naggs);
 	ExecStoreVirtualTuple(slot);
 	tuplesort_puttupleslot(run->panes->touched, slot);
+	run->panes->noted = true;
 }
 
 /* All windows around what was touched: emit what differs. */
@@ -296,7 +299,7 @@ void
 vs_panes_finish(VsRun *run)
 {
 	vs_panes_turn(run);
-	end(run);
+	end_panes(run);
 }
 
 /* The same in a run that goes on. */
@@ -315,7 +318,6 @@ vs_panes_turn(VsRun *run)
 		plan->window.kind == VS_WINDOW_SESSION ?
 		PG_INT64_MIN : vs_time_plus(clock->closed, -clock->allowed);
 	interest->to = plan->final ? clock->closed : PG_INT64_MAX;
-	CommandCounterIncrement();
 	read_notes(run);
 }
 
@@ -324,8 +326,12 @@ static void
 read_notes(VsRun *run)
 {
 	VsPanes    *panes = run->panes;
-	MemoryContext old = MemoryContextSwitchTo(panes->context);
+	MemoryContext old;
 
+	if (!panes->noted)
+		return;
+	CommandCounterIncrement();
+	old = MemoryContextSwitchTo(panes->context);
 	tuplesort_performsort(panes->touched);
 	next_note(panes);
 	while (panes->more)
@@ -340,6 +346,7 @@ read_notes(VsRun *run)
 	MemoryContextSwitchTo(old);
 	ExecClearTuple(panes->slot);
 	tuplesort_reset(panes->touched);
+	panes->noted = false;
 }
 
 static void
@@ -430,23 +437,10 @@ next_state(VsRun *run)
 	while (panes->have_state && !same_key(run, run->state->oldslot, 1));
 }
 
-/* When the pane that state->oldslot has starts. */
-static TimestampTz
-slot_start(VsRun *run)
-{
-	TimestampTz time;
-	bool		null;
-
-	(void) vs_event_time(run->plan->window.type,
-						 slot_getattr(run->state->oldslot, run->plan->window.key + 1, &null),
-						 &time);
-	return time;
-}
-
 static TimestampTz
 state_start(VsRun *run)
 {
-	return run->panes->have_state ? slot_start(run) : PG_INT64_MAX;
+	return run->panes->have_state ? vs_kept_time(run, run->plan->window.key) : PG_INT64_MAX;
 }
 
 /* When the next pane starts; PG_INT64_MAX: there is none. */
@@ -908,42 +902,44 @@ static void
 emit_window(VsRun *run, Datum window, const States *before, const States *now)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
-	bool		table = !run->plan->changelog;
+	VsPlan	   *plan = run->plan;
+	bool		table = !plan->changelog;
 	bool		existed = !run->panes->interest.closing && before->values != NULL;
 	Datum	   *row = NULL;
 	Datum	   *old_row = NULL;
 	bool	   *nulls = NULL;
 	bool	   *old_nulls = NULL;
 	bool		is = window_row(run, window, now, &row, &nulls);
-	bool		was;
+	bool		was = false;
+	bool		same = false;
 
 	/*
-	 * A rebuild finds rows of old.  And HAVING may have judged otherwise of
-	 * what was put together from the same panes in another order: sums of
-	 * float8 need not be the same to the last bit.
+	 * What HAVING made of the window before is told by the output.  The panes
+	 * do not tell: put together in another order, sums of float8 need not be
+	 * the same to the last bit.  (So a row that is missing there cannot be
+	 * told from one that was turned away.)
 	 */
-	if (run->batch->kept || (existed && table && run->plan->having != NULL))
-		was = find_window_row(run, window);
-	else
+	if (run->batch->kept || (existed && table && plan->having != NULL))
+		was = find_window_row(run, window); /* a rebuild finds rows of old */
+	else if (existed && plan->top.standing && plan->having != NULL)
+		drop_standing(run, window);
+	else if (existed && window_row(run, window, before, &old_row, &old_nulls))
 	{
-		was = existed && window_row(run, window, before, &old_row, &old_nulls);
-		if (was && is && vs_same_row(run->output->desc, run->plan->ncolumns,
-									 row, nulls, old_row, old_nulls))
-			is = was = false;
-		else if (was && table && !find_window_row(run, window))
+		was = true;
+		same = is && vs_same_row(run->output->desc, plan->ncolumns,
+								 row, nulls, old_row, old_nulls);
+		if (!same && table && !find_window_row(run, window))
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("a window of continuous query \"%s\" is missing in its output",
 							RelationGetRelationName(run->output->rel)),
 					 errhint("Run velostream.rebuild('%s'), and check that nothing but velostream wrote to its tables.",
 							 RelationGetRelationName(run->output->rel))));
-		else if (existed && !was && !is && run->plan->top.standing)
-			drop_standing(run, window);
 	}
 
 	if (is && !was)
 		vs_emit_append(run, row, nulls);
-	else if (was)
+	else if (was && !same)
 	{
 		ItemPointerData tid = run->output->oldslot->tts_tid;
 
@@ -986,7 +982,7 @@ window_keys(VsRun *run, Datum window)
 	return keys;
 }
 
-/* A window that HAVING turns away now, and turned away before as far as we can tell. */
+/* If the window is among those that come first, it goes: it is known by its key. */
 static void
 drop_standing(VsRun *run, Datum window)
 {
@@ -1137,34 +1133,45 @@ vs_panes_close(VsRun *run, TimestampTz from, TimestampTz to)
 	MemoryContextReset(run->panes->context);
 }
 
-/* Put the windows together that may end after "from" up to "to". */
+/* Put the windows together that end after "from" (VS_NO_TIME: ever) up to "to". */
 static void
 close_panes_between(VsRun *run, TimestampTz from, TimestampTz to)
 {
-	VsPlan	   *plan = run->plan;
+	const VsWindow *window = &run->plan->window;
 	Datum		low = 0;
-	Datum		high = vs_event_datum(plan->window.type, to);
+	Datum		high = vs_event_datum(window->type, to);
 
+	if (window->kind != VS_WINDOW_SESSION && vs_window_end_after(window, from) > to)
+		return;
 	if (from != VS_NO_TIME)
-		low = vs_event_datum(plan->window.type,
-							 vs_time_plus(from, -plan->window.size - plan->window.pane));
-	note_panes(run, from == VS_NO_TIME ? NULL : &low, &high);
+		low = vs_event_datum(window->type, vs_time_plus(from, -window->size - window->pane));
+	note_panes(run, from == VS_NO_TIME ? NULL : &low, &high, from, to);
 	read_notes(run);
 }
 
-/* Note all panes from "low" (NULL: ever) on that start before "high". */
+/*
+ * Note all panes from "low" (NULL: ever) on that start before "high"; of sessions,
+ * those with which one may end after "from" up to "to".
+ */
 static void
-note_panes(VsRun *run, const Datum *low, const Datum *high)
+note_panes(VsRun *run, const Datum *low, const Datum *high, TimestampTz from, TimestampTz to)
 {
+	VsPlan	   *plan = run->plan;
 	VsPanes    *panes = run->panes;
 	VsRangeScan *scan = vs_range_begin(run->state, false, 0, low, high, ForwardScanDirection);
 
 	while (vs_range_next(scan))
 	{
 		MemoryContext old = MemoryContextSwitchTo(run->rowcxt);
+		TimestampTz end = to;
 
-		vs_group_read_state(run, panes->row, panes->row_nulls);
-		note_pane(run, panes->row, panes->row_nulls, false, NULL, NULL);
+		if (plan->window.kind == VS_WINDOW_SESSION)
+			end = vs_window_last_end(&plan->window, vs_kept_time(run, plan->nkeys + plan->last_time_agg));
+		if (end <= to && (from == VS_NO_TIME || end > from))
+		{
+			vs_group_read_state(run, panes->row, panes->row_nulls);
+			note_pane(run, panes->row, panes->row_nulls, false, NULL, NULL);
+		}
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(run->rowcxt);
 	}
@@ -1181,7 +1188,7 @@ vs_panes_emit(VsRun *run, Datum window_key)
 	const VsWindow *window = &run->plan->window;
 	VsPanes    *others = run->panes;
 	TimestampTz start;
-	TimestampTz last;
+	TimestampTz end;
 	Datum		low;
 	Datum		high;
 	Interest   *interest;
@@ -1191,23 +1198,23 @@ vs_panes_emit(VsRun *run, Datum window_key)
 	if (window->kind == VS_WINDOW_CUMULATE)
 		start = vs_window_floor(start - 1, window->size);
 	if (window->kind == VS_WINDOW_SESSION)
-		last = start + 1;
+		end = start + 1;
 	else if (window->kind == VS_WINDOW_HOP)
-		last = start + window->size;
+		end = start + window->size;
 	else
-		(void) vs_event_time(window->type, window_key, &last);
+		(void) vs_event_time(window->type, window_key, &end);
 
 	vs_panes_begin(run);
 	interest = &run->panes->interest;
 	interest->closing = interest->emit = true;
 	interest->expire = false;
-	interest->from = window->kind == VS_WINDOW_SESSION ? PG_INT64_MIN : last - 1;
-	interest->to = window->kind == VS_WINDOW_SESSION ? PG_INT64_MAX : last;
+	interest->from = window->kind == VS_WINDOW_SESSION ? PG_INT64_MIN : end - 1;
+	interest->to = window->kind == VS_WINDOW_SESSION ? PG_INT64_MAX : end;
 	low = vs_event_datum(window->type, vs_window_floor(start, window->pane));
-	high = vs_event_datum(window->type, vs_window_floor(last - 1, window->pane) + window->pane);
-	note_panes(run, &low, &high);
+	high = vs_event_datum(window->type, vs_window_floor(end - 1, window->pane) + window->pane);
+	note_panes(run, &low, &high, VS_NO_TIME, PG_INT64_MAX);
 	read_notes(run);
-	end(run);
+	end_panes(run);
 	run->panes = others;
 }
 
@@ -1223,6 +1230,9 @@ forget_panes(VsRun *run, TimestampTz from, TimestampTz to)
 	Datum		high = vs_event_datum(plan->window.type, to);
 	VsRangeScan *scan;
 
+	if (vs_window_end_after(&plan->window, from) > to)
+		return;
+
 	/*
 	 * where a scan began at the first pane, it would pass all that it deleted
 	 * before
@@ -1233,7 +1243,7 @@ forget_panes(VsRun *run, TimestampTz from, TimestampTz to)
 						  ForwardScanDirection);
 	while (vs_range_next(scan))
 	{
-		if (vs_window_last_end(&plan->window, slot_start(run)) > to)
+		if (vs_window_last_end(&plan->window, vs_kept_time(run, run->plan->window.key)) > to)
 			break;
 		vs_group_forget(run);
 	}
