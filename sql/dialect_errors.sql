@@ -117,6 +117,7 @@ SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW 
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW SESSION(ts, symbol)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING("5 minutes")');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, "5 minutes")');
+SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING(ts, INTERVAL 5 MINUTES)');
 -- as ksqlDB has it
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING (SIZE 30 SECONDS)');
 SELECT velostream.execute('CREATE TABLE t AS SELECT count(*) FROM trades WINDOW TUMBLING (size 1 day, RETENTION 7 DAYS, GRACE PERIOD 10 MINUTES)');

@@ -135,8 +135,8 @@ extern void vs_delta_add_revived(VsDelta *delta);
 extern bool vs_delta_is_revived(VsDelta *delta, Oid relid, ItemPointer tid);
 
 /*
- * Places in the order of arrival: those of this delta's rows begin at this one,
- * and end before that one, as far as they have been delivered.
+ * Places in the order of arrival: the rows of this delta get those from "place"
+ * on.  And the first one that no row has got so far.
  */
 extern void vs_delta_arrives_after(VsDelta *delta, int64 place);
 extern int64 vs_delta_arrived(VsDelta *delta);

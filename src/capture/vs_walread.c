@@ -13,9 +13,10 @@
  * it tight.  XLogReadRecord copies and decodes all of a record, which costs
  * several times what we need of it.  So we let it read only those records that
  * it takes some care to find or to understand: the first one, those that
- * continue on another page, those with page images and those of commits that
- * drop files.  The others lie in the page that it has read and checked to get
- * there, and are looked at in place.
+ * continue on another page, those with page images, commits and aborts that
+ * tell more than the fact, and what is about the WAL itself.  The others lie in
+ * the page that it has read and checked to get there, and are looked at in
+ * place.
  *
  *-------------------------------------------------------------------------
  */
@@ -388,7 +389,9 @@ look_at_record(XLogRecord *record, XLogRecPtr lsn, VsFileTable *files,
 /*
  * What decode_heap does, for a record of which no block has an image.
  * xlogrecord.h describes the headers of blocks, which follow that of the
- * record, before all data; DecodeXLogRecord reads them in the same way.
+ * record, before all data; DecodeXLogRecord reads them in the same way.  False
+ * if there is one, or anything else to be wondered at; the hints that are added
+ * until then are those that decode_heap will add.
  */
 static bool
 look_at_blocks(XLogRecord *record, XLogRecPtr lsn, bool retract,
@@ -407,6 +410,7 @@ look_at_blocks(XLogRecord *record, XLogRecPtr lsn, bool retract,
 
 		if (*(uint8 *) pos > XLR_MAX_BLOCK_ID)
 			return true;
+		/* so near its end is no record that we know */
 		if (end - pos < MaxSizeOfXLogRecordBlockHeader)
 			break;
 		memcpy(&header, pos, SizeOfXLogRecordBlockHeader);

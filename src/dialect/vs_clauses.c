@@ -706,6 +706,12 @@ read_duration(VsStatement *stmt, Argument *argument, const char *what, int64 *le
 				 strcmp(given, meant) != 0 ? errhint("Write %s.", meant) : errhint(DURATION_HINT),
 				 vs_position(stmt, token->location)));
 	}
+	else if (strcmp(token->word, "interval") == 0 && is_number(token + 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("invalid duration: \"%s\"", text_of(stmt, argument->first, argument->end)),
+				 errhint("Write %s.", short_duration(stmt, argument->first + 1, argument->end)),
+				 vs_position(stmt, token->location)));
 	if (result == NULL)
 		result = read_expression(stmt, argument);
 	if (has_column(result, NULL))

@@ -95,6 +95,7 @@ static void
 prepare_appending(VsTarget *target)
 {
 	ResultRelInfo *relinfo = target->relinfo;
+	bool		own_entries = false;
 
 	if (target->desc->constr != NULL || target->rel->rd_rel->relispartition ||
 		(relinfo->ri_TrigDesc != NULL && relinfo->ri_TrigDesc->trig_insert_after_row))
@@ -108,10 +109,12 @@ prepare_appending(VsTarget *target)
 		if (target->locator && index->indexrelid == RelationGetRelid(target->locator) &&
 			!index->indisunique)
 		{
+			own_entries = true;
 			target->locator_number = i;
-			target->entries = palloc(sizeof(VsLocatorEntry) * APPEND_ROWS);
 		}
 	}
+	if (own_entries)
+		target->entries = palloc(sizeof(VsLocatorEntry) * APPEND_ROWS);
 	target->appended = palloc0(sizeof(TupleTableSlot *) * APPEND_ROWS);
 	target->append_context = AllocSetContextCreate(CurrentMemoryContext, "velostream rows",
 												   ALLOCSET_DEFAULT_SIZES);
@@ -336,7 +339,7 @@ vs_target_write(VsTarget *target)
 
 /*
  * The executor would take each row apart again and evaluate the expression of
- * the locator: it is not shown that one.
+ * the locator: it is not shown that one.  (After an error nobody uses relinfo.)
  */
 static void
 write_index_entries(VsTarget *target)
