@@ -176,6 +176,7 @@ SELECT count(*) FROM velostream.process('per_hour');
 INSERT INTO ticking TABLE ticking;
 SELECT count(*) FROM velostream.process('per_hour');
 SELECT * FROM per_hour ORDER BY w;
+SELECT check_indexes();
 DROP TABLE ticking CASCADE;
 
 SELECT velostream.key_order();
