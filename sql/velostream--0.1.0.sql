@@ -152,7 +152,15 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000
 AS 'MODULE_PATHNAME', 'velostream_admit';
 
 COMMENT ON FUNCTION velostream.admit(anyelement) IS
-'in a batch: does a row with this event time count?  Rows without one, and late ones, do not.  Used by velostream itself';
+'in a batch: does a row with this event time count?  Rows without one that can be used, and late ones, do not.  Used by velostream itself';
+
+CREATE FUNCTION velostream.usable_time("time" anyelement, first bigint, "limit" bigint)
+RETURNS anyelement
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'velostream_usable_time';
+
+COMMENT ON FUNCTION velostream.usable_time(anyelement, bigint, bigint) IS
+'the event time, or null if windows cannot take it: where groups are computed again from a source.  Used by velostream itself';
 
 CREATE FUNCTION velostream.open_time("time" anyelement)
 RETURNS anyelement
@@ -1581,7 +1589,7 @@ COMMENT ON COLUMN velostream.dead_letters.source IS 'the table, or partition, wi
 COMMENT ON COLUMN velostream.dead_letters.source_ctid IS 'where the row was';
 COMMENT ON COLUMN velostream.dead_letters.source_xmin IS 'transaction that wrote it';
 COMMENT ON COLUMN velostream.dead_letters."row" IS 'the row, for the owner of the query';
-COMMENT ON COLUMN velostream.dead_letters.sqlstate IS 'SQLSTATE of the error; VS001: the row is late; VS002: it has no event time';
+COMMENT ON COLUMN velostream.dead_letters.sqlstate IS 'SQLSTATE of the error; VS001: the row is late; VS002: it has no event time that can be used';
 COMMENT ON COLUMN velostream.dead_letters.message IS 'message of the error';
 COMMENT ON COLUMN velostream.dead_letters.at IS 'when it was left out';
 

@@ -638,5 +638,168 @@ SELECT name, last_error FROM velostream.queries WHERE last_error IS NOT NULL;
 DROP TABLE f CASCADE;
 DROP PROCEDURE add;
 DROP TABLE e;
+
+-- ----------
+-- Times near the limits of their types.  A row counts if all its windows start and end where
+-- a timestamptz can be; the others are dead letters, also where groups are computed again.
+-- The oracle reckons in numeric (extract(epoch) is not exact there): which rows those are, and when their windows end.
+-- ----------
+CREATE TABLE edge (id int, k int, z timestamptz, t timestamp, d date, ms bigint);
+CREATE FUNCTION epoch(timestamptz) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$SELECT CASE WHEN isfinite($1) THEN ($1::date - '1970-01-01'::date)::numeric * 86400 + extract(epoch FROM $1::time) END$$;
+CREATE FUNCTION epoch(timestamp) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$SELECT CASE WHEN isfinite($1) THEN ($1::date - '1970-01-01'::date)::numeric * 86400 + extract(epoch FROM $1::time) END$$;
+CREATE FUNCTION epoch(date) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$SELECT CASE WHEN isfinite($1) THEN ($1 - '1970-01-01'::date)::numeric * 86400 END$$;
+CREATE FUNCTION epoch(bigint) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$SELECT $1 / 1000.0$$;
+-- the greatest multiple of y that is not above x; a quotient would be rounded
+CREATE FUNCTION below(x numeric, y numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$SELECT x - mod(mod(x, y) + y, y)$$;
+-- first: when the first window of x starts; last: when the last one ends; ends: when the window w does
+CREATE TABLE edge_windows (kind text, call text, first text, last text, ends text);
+INSERT INTO edge_windows VALUES
+	('tumble', $$velostream.tumble(%1$I, '100 days')$$, 'below(x, 8640000)', 'below(x, 8640000) + 8640000', 'epoch(w) + 8640000'),
+	('hop', $$velostream.hop(%1$I, '3 days', '1 day')$$, 'below(x - 259200, 86400) + 86400', 'below(x, 86400) + 259200', 'epoch(w) + 259200'),
+	('gaps', $$velostream.hop(%1$I, '2 days', '5 days')$$, 'below(x, 432000)', 'below(x, 432000) + 172800', 'epoch(w) + 172800'),
+	('cumulate', $$velostream.cumulate(%1$I, '1 day', '7 days')$$, 'below(x, 604800)', 'below(x, 604800) + 604800', 'epoch(w)'),
+	('session', $$velostream.session(%1$I, '2 days')$$, 'below(x, 172800)', 'x + 172800', 'max(x) + 172800');
+-- the plain query over the rows that count
+CREATE FUNCTION edge_query(kind text, col text, OUT q text) LANGUAGE plpgsql AS $$
+DECLARE
+	window_ record;
+	rows_ text;
+BEGIN
+	SELECT * INTO window_ FROM edge_windows e WHERE e.kind = edge_query.kind;
+	rows_ := format('(SELECT * FROM (SELECT *, epoch(%I) AS x FROM edge) a WHERE %s >= epoch(''4714-11-24 BC''::timestamp) AND %s <= epoch(''294276-12-31 23:59:59.999999''::timestamp) OFFSET 0) b',
+					col, window_.first, window_.last);
+	IF kind = 'session' THEN
+		q := format('SELECT k, w, count(*), max(id), %2$s AS ends
+			FROM (SELECT *, first_value(%1$I) OVER (PARTITION BY k, n ORDER BY x) AS w FROM (SELECT *, count(*) FILTER (WHERE starts) OVER (PARTITION BY k ORDER BY x) AS n
+				FROM (SELECT *, coalesce(x - lag(x) OVER (PARTITION BY k ORDER BY x) > 172800, true) AS starts FROM %3$s) c) d) e GROUP BY 1, 2',
+					col, window_.ends, rows_);
+	ELSE
+		q := format('SELECT *, %2$s AS ends FROM (SELECT k, ' || window_.call || ' AS w, count(*), max(id) FROM %3$s GROUP BY 1, 2) c', col, window_.ends, rows_);
+	END IF;
+END $$;
+-- outputs that differ from it (with emit = final: from its windows that have ended), or that cannot be dumped and restored
+CREATE FUNCTION edge_differences(emit text) RETURNS TABLE (output text, n bigint) LANGUAGE plpgsql AS $$
+DECLARE
+	kind text;
+	col text;
+	type text;
+	plain text;
+BEGIN
+	FOR kind, col, type IN SELECT e.kind, a.attname, a.atttypid::regtype FROM edge_windows e, pg_attribute a
+		WHERE attrelid = 'edge'::regclass AND attnum > 2 ORDER BY 1, attnum LOOP
+		output := format('edge_%s_%s_%s', emit, kind, col);
+		plain := format('SELECT k, w, count, max FROM (%s) plain', edge_query(kind, col));
+		IF emit = 'final' THEN
+			plain := plain || format(' WHERE ends <= (SELECT epoch(event_time) FROM velostream.stat_queries WHERE query = %L::regclass)', output);
+		END IF;
+		EXECUTE format('SELECT count(*) FROM ((TABLE %1$s EXCEPT ALL (%2$s)) UNION ALL ((%2$s) EXCEPT ALL TABLE %1$s)) x', output, plain) INTO n;
+		IF n > 0 THEN
+			RETURN NEXT;
+		END IF;
+		EXECUTE format('SELECT count(*) FROM %1$s WHERE w::text::%2$s <> w', output, type) INTO n;
+		IF n > 0 THEN
+			RETURN NEXT;
+		END IF;
+	END LOOP;
+END $$;
+SELECT format('CREATE TABLE edge_%s_%s_%s WITH (velostream.continuous%s) AS SELECT k, %s AS w, count(*), max(id) FROM edge GROUP BY 1, 2',
+			  emit, kind, col, options, format(call, col))
+FROM edge_windows, unnest('{z, t, d, ms}'::text[]) col,
+	(VALUES ('changes', ''), ('final', ', velostream.emit = final, velostream.source_mode = append')) e (emit, options) \gexec
+-- windows of which a bound is a key as well
+CREATE TABLE edge_ends WITH (velostream.continuous) AS
+	SELECT velostream.tumble(z, '100 days') AS w, velostream.tumble_end(z, '100 days') AS e, count(*), max(id) FROM edge GROUP BY 1, 2;
+INSERT INTO edge SELECT row_number() OVER (), i % 3, z, z, z, floor(epoch(z) * 1000)
+FROM generate_series(0, 220) i, LATERAL (VALUES ('4714-11-24 BC'::timestamptz + i * interval '12 hours'),
+	('294276-12-31 23:59:59.999999'::timestamptz - i * interval '12 hours'), ('2024-02-28'::timestamptz + i * interval '12 hours')) v (z);
+INSERT INTO edge VALUES (9001, 0, '-infinity', 'infinity', 'infinity', -9223372036854775808), (9002, 1, 'infinity', '-infinity', '-infinity', 9223372036854775807),
+	(9003, 2, NULL, NULL, NULL, NULL), (9004, 0, NULL, NULL, '5874897-12-31', 1709210096000000000), (9005, 0, NULL, NULL, '300000-01-01', -9223372036854775807);
+SELECT velostream.wait(timeout => '120s');
+SELECT * FROM edge_differences('changes') UNION ALL SELECT * FROM edge_differences('final');
+SELECT kind, sum(dead) AS dead FROM (SELECT split_part(name, '_', 3) AS kind, dead FROM velostream.queries WHERE name LIKE 'edge\_changes%') x GROUP BY 1 ORDER BY 1;
+-- rows go, those too that never counted; others get times, or lose them
+DELETE FROM edge WHERE id % 7 = 0 OR id IN (9002, 9004);
+UPDATE edge SET id = -id WHERE id % 5 = 0;
+UPDATE edge SET z = '2024-03-01', t = '2024-03-01', d = '2024-03-01', ms = 0 WHERE z < '4714-11-28 BC' OR id IN (9001, 9003);
+UPDATE edge SET z = '294276-12-31', t = 'infinity', d = '4714-11-24 BC', ms = 9223372036854775807 WHERE id % 11 = 1;
+SELECT velostream.wait(timeout => '120s');
+SELECT * FROM edge_differences('changes');
+SELECT count(*) > 100 AS recomputed FROM (SELECT generate_series(1, recomputed) FROM velostream.stat_queries WHERE name LIKE 'edge\_%') x;
+SELECT count(*) FROM ((TABLE edge_ends EXCEPT ALL SELECT w, velostream.tumble_end(w, '100 days'), sum(count), max(max) FROM edge_changes_tumble_z GROUP BY 1)
+	UNION ALL (SELECT w, velostream.tumble_end(w, '100 days'), sum(count), max(max) FROM edge_changes_tumble_z GROUP BY 1 EXCEPT ALL TABLE edge_ends)) x;
+SELECT name, state, last_error FROM velostream.queries WHERE state <> 'running' OR last_error IS NOT NULL;
+SELECT DISTINCT sqlstate, message FROM velostream.dead_letters WHERE query::text LIKE 'edge%' ORDER BY 2;
+-- the comparison can fail
+SELECT velostream.pause('edge_changes_hop_z');
+UPDATE edge SET k = 7 WHERE z = '2024-03-01';
+SELECT output FROM edge_differences('changes') WHERE output = 'edge_changes_hop_z';
+SELECT velostream.resume('edge_changes_hop_z');
+-- a rebuild takes the same rows
+DO $$BEGIN PERFORM velostream.rebuild(query) FROM velostream.queries WHERE name LIKE 'edge\_changes%'; END$$;
+SELECT velostream.wait(timeout => '120s');
+SELECT * FROM edge_differences('changes');
+-- the same where a query is run once
+SELECT count(*), min(w::text), max(w::text) FROM velostream.query('SELECT velostream.hop(z, ''3 days'', ''1 day'') AS w, count(*) AS n FROM edge GROUP BY 1', 0) AS q(w timestamptz, n bigint);
+SELECT count(*), min(w::text), max(w::text) FROM velostream.query('SELECT velostream.cumulate(t, ''1 day'', ''7 days'') AS w, count(*) AS n FROM edge GROUP BY 1 EMIT FINAL') AS q(w timestamp, n bigint);
+-- late rows that are counted after all: their windows are computed again
+CREATE TABLE again (k int, ms bigint);
+CREATE TABLE replayed WITH (velostream.continuous, velostream.emit = final) AS
+	SELECT velostream.tumble(ms, '1 min') AS w, count(*), max(k) FROM again GROUP BY 1;
+SELECT velostream.wait('replayed');
+INSERT INTO again VALUES (1, 0), (2, -9223372036854775808);
+SELECT velostream.wait('replayed');
+INSERT INTO again VALUES (3, 1000000);
+SELECT velostream.wait('replayed');
+INSERT INTO again VALUES (4, 1);
+SELECT velostream.wait('replayed');
+SELECT velostream.replay('replayed');
+TABLE replayed;
+DROP TABLE again CASCADE;
+-- an index on the window is used all the same
+ALTER SYSTEM SET velostream.enabled = off;
+SELECT pg_reload_conf();
+CREATE TABLE indexed (id int, ms bigint);
+INSERT INTO indexed SELECT i, i * 1000 FROM generate_series(1, 20000) i;
+CREATE INDEX ON indexed (velostream.tumble(ms, '1 min'));
+ANALYZE indexed;
+CREATE TABLE by_index WITH (velostream.continuous) AS SELECT velostream.tumble(ms, '1 min') AS w, count(*), max(id) FROM indexed GROUP BY 1;
+DO $$BEGIN PERFORM velostream.process('by_index'); END$$;
+DELETE FROM indexed WHERE id = 659;
+BEGIN;
+SELECT * FROM velostream.process('by_index');
+SELECT idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'indexed';
+COMMIT;
+DROP TABLE indexed CASCADE;
+-- the watermark stays where it can be shown
+CREATE TABLE early (ts timestamptz);
+CREATE TABLE behind WITH (velostream.continuous, velostream.emit = final, velostream.max_out_of_orderness = '1 day') AS
+	SELECT velostream.tumble(ts, '1 min') AS w, count(*) FROM early GROUP BY 1;
+INSERT INTO early VALUES ('4714-11-24 BC');
+DO $$BEGIN PERFORM velostream.process('behind'); END$$;
+SELECT name, watermark FROM velostream.queries WHERE name = 'behind';
+INSERT INTO early VALUES ('4714-11-24 00:00:30 BC'), ('4714-11-25 00:01 BC');
+DO $$BEGIN PERFORM velostream.process('behind'); END$$;
+SELECT name, event_time, watermark, late FROM velostream.stat_queries WHERE name = 'behind';
+TABLE behind;
+CREATE TABLE late (ts timestamp);
+CREATE TABLE ahead WITH (velostream.continuous, velostream.emit = final, velostream.idle_timeout = '10 ms', velostream.late_data = include_in_next_window, velostream.source_mode = append) AS
+	SELECT velostream.tumble(ts, '10 ms') AS w, count(*) FROM late GROUP BY 1;
+DO $$BEGIN PERFORM velostream.process('ahead'); END$$;
+INSERT INTO late VALUES ('294276-12-31 23:59:59.98');
+DO $$BEGIN PERFORM velostream.process('ahead'); END$$;
+SELECT pg_sleep(0.1);
+DO $$BEGIN PERFORM velostream.process('ahead'); END$$;
+SELECT name, event_time, watermark FROM velostream.stat_queries WHERE name = 'ahead';
+-- no window is open any more
+INSERT INTO late VALUES ('294276-12-31 23:59:59.97');
+DO $$BEGIN PERFORM velostream.process('ahead'); END$$;
+SELECT sqlstate, message FROM velostream.dead_letters WHERE query = 'ahead'::regclass;
+TABLE ahead;
+DROP TABLE early, late CASCADE;
+ALTER SYSTEM RESET velostream.enabled;
+SELECT pg_reload_conf();
+DROP FUNCTION edge_differences, edge_query, below, epoch(timestamptz), epoch(timestamp), epoch(date), epoch(bigint);
+DROP TABLE edge_windows;
 SET client_min_messages = warning;
+DROP TABLE edge CASCADE;
 DROP SCHEMA oracle CASCADE;

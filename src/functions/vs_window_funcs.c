@@ -24,7 +24,10 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
+#include "utils/builtins.h"
 #include "vs_compat.h"
+
+#define ORIGIN	((UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 
 /* What a call of tumble() leaves for the next, in fn_extra. */
 typedef struct TumbleCache
@@ -184,6 +187,53 @@ report_range(Oid type)
 	ereport(ERROR,
 			(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 			 errmsg("bound of a window is out of range for type %s", type == DATEOID ? "date" : "timestamp")));
+}
+
+/* An event time in microseconds.  False: it is infinite, or beyond what a timestamptz can be. */
+bool
+vs_event_time(Oid type, Datum value, TimestampTz *time)
+{
+	int64		number = vs_time_number(type, value);
+
+	*time = number;
+	if (!vs_time_is_finite(type, number))
+		return false;
+	if (type == DATEOID)
+		return !pg_mul_s64_overflow(number, USECS_PER_DAY, time) && IS_VALID_TIMESTAMP(*time);
+	if (type == INT8OID)
+		return !pg_add_s64_overflow(number, ORIGIN / 1000, time) &&
+			!pg_mul_s64_overflow(*time, 1000, time) && IS_VALID_TIMESTAMP(*time);
+	return true;
+}
+
+/* The reverse: the last time of the type that is not after this one. */
+Datum
+vs_event_datum(Oid type, TimestampTz time)
+{
+	if (type == DATEOID)
+		time = vs_window_floor(time, USECS_PER_DAY) / USECS_PER_DAY;
+	else if (type == INT8OID)
+		time = vs_window_floor(time, 1000) / 1000 - ORIGIN / 1000;
+	return vs_time_datum(type, time);
+}
+
+/* The greatest multiple of size, counted from 1970, that is not after time. */
+TimestampTz
+vs_window_floor(TimestampTz time, int64 size)
+{
+	int64		rest = (time % size - ORIGIN % size) % size;
+
+	return vs_time_plus(time, rest < 0 ? -rest - size : -rest);
+}
+
+TimestampTz
+vs_time_plus(TimestampTz time, int64 length)
+{
+	int64		result;
+
+	if (pg_add_s64_overflow(time, length, &result))
+		return length < 0 ? PG_INT64_MIN : PG_INT64_MAX;
+	return result;
 }
 
 /* What is remembered for calls with this size. */
@@ -353,6 +403,7 @@ PG_FUNCTION_INFO_V1(velostream_hop_int8);
 PG_FUNCTION_INFO_V1(velostream_cumulate_timestamp);
 PG_FUNCTION_INFO_V1(velostream_cumulate_date);
 PG_FUNCTION_INFO_V1(velostream_cumulate_int8);
+PG_FUNCTION_INFO_V1(velostream_usable_time);
 PG_FUNCTION_INFO_V1(velostream_session);
 PG_FUNCTION_INFO_V1(velostream_buffer);
 PG_FUNCTION_INFO_V1(velostream_hop_support);
@@ -464,6 +515,27 @@ Datum
 velostream_cumulate_int8(PG_FUNCTION_ARGS)
 {
 	return window_series(fcinfo, INT8OID, true);
+}
+
+/*
+ * velostream.usable_time(anyelement, first bigint, "limit" bigint): the event
+ * time if it is one from "first" on and before "limit" (in microseconds, as in
+ * a timestamptz), else NULL.
+ */
+Datum
+velostream_usable_time(PG_FUNCTION_ARGS)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+	TimestampTz time;
+
+	if (!vs_time_is_type(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("type %s cannot be an event time", format_type_be(type))));
+	if (!vs_event_time(type, PG_GETARG_DATUM(0), &time) ||
+		time < PG_GETARG_INT64(1) || time >= PG_GETARG_INT64(2))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(PG_GETARG_DATUM(0));
 }
 
 /* A session's rows depend on one another: no function of one row can tell its start. */

@@ -66,6 +66,12 @@ vs_time_origin(Oid type)
 	return type == INT8OID ? 0 : type == DATEOID ? days : days * USECS_PER_DAY;
 }
 
+/* The same in microseconds since 2000-01-01, whatever the type. */
+extern bool vs_event_time(Oid type, Datum value, TimestampTz *time);
+extern Datum vs_event_datum(Oid type, TimestampTz time);
+extern TimestampTz vs_window_floor(TimestampTz time, int64 size);
+extern TimestampTz vs_time_plus(TimestampTz time, int64 length);	/* saturates */
+
 extern int64 vs_time_length(Oid type, const Interval *interval, const char *what);
 extern int64 vs_time_floor(Oid type, int64 number, int64 size);
 extern int64 vs_time_add(Oid type, int64 number, int64 length);

@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/table.h"
@@ -39,6 +40,7 @@
 #include "parser/parsetree.h"
 #include "plan/vs_plan.h"
 #include "plan/vs_plan_internal.h"
+#include "rewrite/rewriteManip.h"
 #include "state/vs_hash.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -48,7 +50,9 @@
 #include "utils/syscache.h"
 #include "vs_compat.h"
 
-static Query *groups_query(VsPlan *plan, bool change);
+static Query *groups_query(VsPlan *plan, bool change, bool guarded);
+static Expr *delta_key(VsPlan *plan, int key, bool guarded);
+static bool is_indexed(Query *query, Expr *expr);
 static Query *admit_query(VsPlan *plan, Query *query);
 static Query *bucket_query(VsPlan *plan, bool several);
 static Query *rows_query(VsPlan *plan, bool change);
@@ -76,7 +80,7 @@ vs_plan_insert(VsPlan *plan)
 	{
 		Query	   *query = plan->strategy == VS_STRATEGY_ROW_WINDOW ? vs_row_window_rows(plan) :
 		plan->strategy == VS_STRATEGY_GROUPS ?
-		admit_query(plan, groups_query(plan, false)) : rows_query(plan, false);
+		admit_query(plan, groups_query(plan, false, false)) : rows_query(plan, false);
 
 		plan->insert_plan = plan_over_delta(plan, query, "enable_sort");
 		plan->planned_groups[false] = plan->insert_plan->planTree->plan_rows;
@@ -91,7 +95,7 @@ vs_plan_change(VsPlan *plan)
 	if (plan->change_plan == NULL)
 	{
 		Query	   *query = plan->strategy == VS_STRATEGY_GROUPS ?
-		admit_query(plan, groups_query(plan, true)) : rows_query(plan, true);
+		admit_query(plan, groups_query(plan, true, false)) : rows_query(plan, true);
 
 		plan->change_plan = plan_over_delta(plan, query, "enable_sort");
 		plan->planned_groups[true] = plan->change_plan->planTree->plan_rows;
@@ -109,7 +113,7 @@ vs_plan_sorted(VsPlan *plan)
 	Assert(vs_plan_orders_groups(plan));
 	if (plan->sorted_plan == NULL)
 	{
-		Query	   *query = admit_query(plan, groups_query(plan, false));
+		Query	   *query = admit_query(plan, groups_query(plan, false, false));
 
 		query->groupClause = lcons(copyObject(linitial(query->sortClause)), query->groupClause);
 		plan->sorted_plan = plan_over_delta(plan, query, "enable_hashagg");
@@ -127,7 +131,7 @@ vs_plan_sample(VsPlan *plan)
 	Assert(vs_plan_orders_groups(plan));
 	if (plan->sample_plan == NULL)
 	{
-		Query	   *query = admit_query(plan, groups_query(plan, false));
+		Query	   *query = admit_query(plan, groups_query(plan, false, false));
 		TargetEntry *order = llast_node(TargetEntry, query->targetList);
 
 		order->resno = 1;
@@ -251,9 +255,19 @@ vs_count_nulls(VsAgg *agg)
 	agg->count_nulls = true;
 }
 
+/* What the delta is grouped by; guarded: over rows that admit() has not seen. */
+static Expr *
+delta_key(VsPlan *plan, int key, bool guarded)
+{
+	Expr	   *expr = plan->keys[key].delta_expr;
+
+	return guarded && plan->window.kind != VS_WINDOW_NONE ?
+		vs_window_guard(&plan->window, expr) : copyObject(expr);
+}
+
 /* Keys and partial aggregates; change: of the rows that came and that went. */
 static Query *
-groups_query(VsPlan *plan, bool change)
+groups_query(VsPlan *plan, bool change, bool guarded)
 {
 	Query	   *query = copyObject(plan->query);
 	Expr	   *weight = change ? add_weight(query) : NULL;
@@ -265,7 +279,7 @@ groups_query(VsPlan *plan, bool change)
 		TargetEntry *tle = get_sortgroupclause_tle(lfirst(lc), query->targetList);
 
 		tle = flatCopyTargetEntry(tle);
-		tle->expr = copyObject(plan->keys[foreach_current_index(lc)].delta_expr);
+		tle->expr = delta_key(plan, foreach_current_index(lc), guarded);
 		tle->resno = list_length(tlist) + 1;
 		if (plan->source_has_key && plan->nkeys > 1)
 			tle->expr = hide_column(tle->expr);
@@ -310,7 +324,7 @@ groups_query(VsPlan *plan, bool change)
 static Query *
 bucket_query(VsPlan *plan, bool several)
 {
-	Query	   *query = admit_query(plan, groups_query(plan, false));
+	Query	   *query = admit_query(plan, groups_query(plan, false, false));
 	int			position = plan->nkeys + plan->delta_column[plan->naggs];
 	SortGroupClause *clause = makeNode(SortGroupClause);
 	TargetEntry *tle;
@@ -532,11 +546,57 @@ rows_query(VsPlan *plan, bool change)
 	return query;
 }
 
+/* Is a key that column of the keys of the groups to compute again? */
+static Expr *
+key_qual(VsKey *key, Expr *expr, Index rtindex, AttrNumber column)
+{
+	Expr	   *op = make_opclause(key->eqop, BOOLOID, false, expr,
+								   (Expr *) makeVar(rtindex, column, key->type, key->typmod,
+													key->collation, 0),
+								   InvalidOid, key->collation);
+
+	set_opfuncid((OpExpr *) op);
+	return op;
+}
+
+/* Is an expression over the source a column of an index that has all of its rows? */
+static bool
+is_indexed(Query *query, Expr *expr)
+{
+	Index		rtindex;
+	RangeTblEntry *rte = vs_query_source_rte(query, &rtindex);
+	Node	   *wanted;
+	Relation	rel;
+	bool		found = false;
+	ListCell   *lc;
+
+	if (rte->rtekind != RTE_RELATION ||
+		(rte->inh && get_rel_relkind(rte->relid) != RELKIND_PARTITIONED_TABLE &&
+		 has_subclass(rte->relid)))
+		return false;
+	wanted = eval_const_expressions(NULL, (Node *) copyObject(expr));
+	rel = table_open(rte->relid, AccessShareLock);
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		List	   *exprs = RelationGetIndexExpressions(index);
+
+		if (index->rd_index->indisvalid && RelationGetIndexPredicate(index) == NIL)
+		{
+			ChangeVarNodes((Node *) exprs, 1, rtindex, 0);
+			found |= list_member(exprs, wanted);
+		}
+		index_close(index, AccessShareLock);
+	}
+	table_close(rel, NoLock);
+	return found;
+}
+
 /* The user's query, joined with the keys of the groups to compute again. */
 static Query *
 recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys)
 {
-	Query	   *query = groups_query(plan, false);
+	Query	   *query = groups_query(plan, false, true);
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 	RangeTblRef *ref = makeNode(RangeTblRef);
 	List	   *quals = NIL;
@@ -558,7 +618,7 @@ recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys)
 	for (int i = 0; i < plan->nkeys; i++)
 	{
 		VsKey	   *key = &plan->keys[i];
-		Expr	   *expr = copyObject(key->delta_expr);
+		Expr	   *expr = delta_key(plan, i, true);
 
 		rte->eref->colnames = lappend(rte->eref->colnames,
 									  makeString(psprintf("key_%d", i + 1)));
@@ -575,17 +635,16 @@ recompute_query(VsPlan *plan, Bitmapset *null_keys, double nkeys)
 			test->argisrow = false;
 			test->location = -1;
 			quals = lappend(quals, test);
+			continue;
 		}
-		else
-		{
-			Expr	   *op = make_opclause(key->eqop, BOOLOID, false, expr,
-										   (Expr *) makeVar(ref->rtindex, i + 1, key->type,
-															key->typmod, key->collation, 0),
-										   InvalidOid, key->collation);
+		quals = lappend(quals, key_qual(key, expr, ref->rtindex, i + 1));
 
-			set_opfuncid((OpExpr *) op);
-			quals = lappend(quals, op);
-		}
+		/*
+		 * for the planner to use the index; what is in it can be computed for
+		 * every row
+		 */
+		if (!equal(expr, key->delta_expr) && is_indexed(plan->query, key->delta_expr))
+			quals = lappend(quals, key_qual(key, copyObject(key->delta_expr), ref->rtindex, i + 1));
 	}
 	if (query->jointree->quals)
 		quals = lappend(quals, query->jointree->quals);

@@ -59,6 +59,9 @@ typedef struct VsWindow
 	int64		advance;		/* cumulate: the step */
 	int64		pane;
 	bool		by_pane;		/* session: it closes with its last pane */
+	TimestampTz first;			/* event times from here on, and */
+	TimestampTz limit;			/* before this, have windows whose bounds can
+								 * be written; others do not count */
 } VsWindow;
 
 /*

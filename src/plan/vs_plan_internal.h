@@ -28,6 +28,7 @@ extern bool vs_window_is_generator(Query *query, Node *node);
 extern Expr *vs_window_pane(const VsWindow *window, VsLateData late, bool timed);
 extern Aggref *vs_window_extremum(const VsWindow *window, const char *name);
 extern Expr *vs_window_admit(const VsWindow *window);
+extern Expr *vs_window_guard(const VsWindow *window, Expr *key);
 
 /* vs_limit.c */
 extern void vs_limit_check(ParseState *pstate, Query *query, VsKind kind,

@@ -46,6 +46,7 @@ typedef struct WindowSearch
 
 static VsWindowKind window_kind(Node *node);
 static bool read_window(FuncExpr *call, VsWindow *window);
+static void set_limits(VsWindow *window);
 static bool read_length(FuncExpr *call, int arg, int64 *length);
 static int64 greatest_common_divisor(int64 a, int64 b);
 static int	said(const VsTimeOptions *options, VsTimeOption option);
@@ -133,7 +134,45 @@ read_window(FuncExpr *call, VsWindow *window)
 			window->advance = window->size;
 	}
 	window->pane = greatest_common_divisor(window->size, window->advance);
+	set_limits(window);
 	return true;
+}
+
+/* The first multiple of size, counted from 1970, that is a time. */
+static TimestampTz
+first_multiple(int64 size)
+{
+	return vs_time_plus(vs_window_floor(MIN_TIMESTAMP - 1, size), size);
+}
+
+/*
+ * Between which times all windows of a row, and its pane, start and end at
+ * times that a timestamptz can be.
+ */
+static void
+set_limits(VsWindow *window)
+{
+	const TimestampTz last = END_TIMESTAMP - 1;
+
+	switch (window->kind)
+	{
+		case VS_WINDOW_HOP:
+			/* its first window, and its last one */
+			window->first = vs_time_plus(first_multiple(window->advance) - window->advance,
+										 window->size);
+			window->first = Max(window->first, first_multiple(window->pane));
+			window->limit = vs_time_plus(vs_window_floor(last - window->size, window->advance),
+										 window->advance);
+			window->limit = Min(window->limit, vs_window_floor(last, window->pane));
+			break;
+		case VS_WINDOW_SESSION:
+			window->first = first_multiple(window->pane);
+			window->limit = END_TIMESTAMP - window->size;
+			break;
+		default:
+			window->first = first_multiple(window->size);
+			window->limit = vs_window_floor(last, window->size);
+	}
 }
 
 /* A constant length among the arguments of a call, in microseconds. */
@@ -387,6 +426,46 @@ vs_window_admit(const VsWindow *window)
 	return (Expr *) makeFuncExpr(window_function("admit", 1, ANYELEMENTOID, InvalidOid), BOOLOID,
 								 list_make1(copyObject(window->time)), InvalidOid, InvalidOid,
 								 COERCE_EXPLICIT_CALL);
+}
+
+/* Put a call of velostream.usable_time() around each event time. */
+static Node *
+guard_time(Node *node, void *arg)
+{
+	const VsWindow *window = arg;
+
+	if (node == NULL)
+		return NULL;
+	if (equal(node, window->time))
+	{
+		Oid			argtypes[] = {ANYELEMENTOID, INT8OID, INT8OID};
+		Const	   *first = makeConst(INT8OID, -1, InvalidOid, sizeof(int64),
+									  Int64GetDatum(window->first), false, FLOAT8PASSBYVAL);
+		Const	   *limit = makeConst(INT8OID, -1, InvalidOid, sizeof(int64),
+									  Int64GetDatum(window->limit), false, FLOAT8PASSBYVAL);
+		Oid			funcid = LookupFuncName(list_make2(makeString(VS_SCHEMA_NAME),
+													   makeString("usable_time")),
+											lengthof(argtypes), argtypes, false);
+
+		return (Node *) makeFuncExpr(funcid, window->type,
+									 list_make3(copyObject(node), first, limit),
+									 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	}
+	return expression_tree_mutator(node, guard_time, arg);
+}
+
+/*
+ * A key for rows that admit() has not seen: what is computed from the event
+ * time is computed from NULL where admit() would turn the row away for want of
+ * one, instead of failing.  The window is NULL then, as it never is for a row
+ * that counts.
+ */
+Expr *
+vs_window_guard(const VsWindow *window, Expr *key)
+{
+	if (equal(key, window->time))
+		return copyObject(key);
+	return (Expr *) guard_time((Node *) key, (void *) window);
 }
 
 /* min or max of the event time, as parse analysis would make it. */

@@ -9,6 +9,7 @@
 #define VS_BATCH_INTERNAL_H
 
 #include "executor/execdesc.h"
+#include "functions/vs_window_funcs.h"
 #include "process/vs_run.h"
 #include "vs_compat.h"
 
@@ -39,7 +40,8 @@ pg_noreturn extern void vs_report_missing_row(VsRun *run);	/* the output has not
 
 /* vs_clock.c */
 #define VS_LATE_SQLSTATE	"VS001" /* of the dead letters of late rows */
-#define VS_TIMELESS_SQLSTATE	"VS002" /* of those without an event time */
+#define VS_TIMELESS_SQLSTATE	"VS002" /* of those without an event time that
+										 * counts */
 extern void vs_clock_start(VsBatch *batch); /* before the first execution */
 extern void vs_clock_attach(VsBatch *batch);	/* admit() works for this
 												 * batch; NULL: for none */
@@ -49,17 +51,12 @@ extern void vs_clock_step(VsBatch *batch);	/* the watermark moves on, windows
 											 * close */
 extern void vs_clock_go_ahead(VsBatch *batch);
 extern void vs_clock_turn(VsRun *run, int64 bucket);
-extern bool vs_event_time(Oid type, Datum value, TimestampTz *time);	/* false: not finite, or
-																		 * out of range */
-extern Datum vs_event_datum(Oid type, TimestampTz time);
-extern TimestampTz vs_window_floor(TimestampTz time, int64 size);
 extern void vs_window_first(const VsWindow *window, TimestampTz time, TimestampTz *start,
 							TimestampTz *end);
 extern void vs_window_next(const VsWindow *window, TimestampTz *start, TimestampTz *end);
 extern Datum vs_window_key(const VsWindow *window, TimestampTz start, TimestampTz end);
 extern TimestampTz vs_window_first_end(const VsWindow *window, TimestampTz time);
 extern TimestampTz vs_window_last_end(const VsWindow *window, TimestampTz time);
-extern TimestampTz vs_time_plus(TimestampTz time, int64 length);	/* saturates */
 
 /* vs_top.c */
 extern void vs_top_finish(VsRun *run);	/* what was taken, to the output */

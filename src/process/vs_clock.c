@@ -11,8 +11,9 @@
  *
  * The delta plan of a query with a window calls velostream.admit() for each
  * row that passes WHERE, after all other conditions.  It notes the greatest
- * time and turns rows away that no window takes: those without a time become
- * dead letters; what becomes of late ones is the query's choice.  Since an
+ * time and turns rows away that no window takes: those without a time, or with
+ * one so early or late that a bound of their windows is none, become dead
+ * letters; what becomes of late ones is the query's choice.  Since an
  * aggregation reads all its input before its first group is merged, the new
  * watermark is known by then.
  *
@@ -23,7 +24,6 @@
  */
 #include "postgres.h"
 
-#include "common/int.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "functions/vs_window_funcs.h"
@@ -37,12 +37,11 @@
 #define ERRCODE_LATE_ROW	MAKE_SQLSTATE('V', 'S', '0', '0', '1')	/* VS_LATE_SQLSTATE */
 #define ERRCODE_NO_TIME		MAKE_SQLSTATE('V', 'S', '0', '0', '2')	/* VS_TIMELESS_SQLSTATE */
 
-#define ORIGIN	((UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
-
 /* The batch whose delta plan runs in this process, if it has a window. */
 static VsBatch *attached = NULL;
 
 static TimestampTz watermark_of_row(VsBatch *batch);
+static TimestampTz first_open(VsBatch *batch);
 static bool take_late_row(VsBatch *batch, TimestampTz time, TimestampTz end, TimestampTz closed);
 static void turn_away(VsBatch *batch, int sqlstate, const char *message);
 static bool went(VsBatch *batch);
@@ -59,53 +58,6 @@ PG_FUNCTION_INFO_V1(velostream_open_time);
  * ----------
  */
 
-/* An event time in microseconds.  False: it is infinite, or beyond what a timestamptz can be. */
-bool
-vs_event_time(Oid type, Datum value, TimestampTz *time)
-{
-	int64		number = vs_time_number(type, value);
-
-	*time = number;
-	if (!vs_time_is_finite(type, number))
-		return false;
-	if (type == DATEOID)
-		return !pg_mul_s64_overflow(number, USECS_PER_DAY, time) && IS_VALID_TIMESTAMP(*time);
-	if (type == INT8OID)
-		return !pg_mul_s64_overflow(number, 1000, time) &&
-			!pg_add_s64_overflow(*time, ORIGIN, time) && IS_VALID_TIMESTAMP(*time);
-	return true;
-}
-
-/* The reverse: the last time of the type that is not after this one. */
-Datum
-vs_event_datum(Oid type, TimestampTz time)
-{
-	if (type == DATEOID)
-		time = vs_window_floor(time, USECS_PER_DAY) / USECS_PER_DAY;
-	else if (type == INT8OID)
-		time = vs_time_plus(vs_window_floor(time, 1000), -ORIGIN) / 1000;
-	return vs_time_datum(type, time);
-}
-
-/* The greatest multiple of size, counted from 1970, that is not after time. */
-TimestampTz
-vs_window_floor(TimestampTz time, int64 size)
-{
-	int64		rest = (time % size - ORIGIN % size) % size;
-
-	return vs_time_plus(time, rest < 0 ? -rest - size : -rest);
-}
-
-TimestampTz
-vs_time_plus(TimestampTz time, int64 length)
-{
-	int64		result;
-
-	if (pg_add_s64_overflow(time, length, &result))
-		return length < 0 ? PG_INT64_MIN : PG_INT64_MAX;
-	return result;
-}
-
 /* Of hop and cumulate, the first window with this time in it, or after it. */
 void
 vs_window_first(const VsWindow *window, TimestampTz time, TimestampTz *start, TimestampTz *end)
@@ -116,7 +68,7 @@ vs_window_first(const VsWindow *window, TimestampTz time, TimestampTz *start, Ti
 		*end = vs_window_floor(time, window->advance) + window->advance;
 		return;
 	}
-	*start = vs_window_floor(time - window->size, window->advance) + window->advance;
+	*start = vs_window_floor(vs_time_plus(time, -window->size), window->advance) + window->advance;
 	*end = vs_time_plus(*start, window->size);
 }
 
@@ -163,7 +115,7 @@ TimestampTz
 vs_window_first_end(const VsWindow *window, TimestampTz time)
 {
 	if (window->kind == VS_WINDOW_HOP)
-		return vs_window_floor(time - window->size, window->advance) +
+		return vs_window_floor(vs_time_plus(time, -window->size), window->advance) +
 			window->advance + window->size;
 	if (window->kind == VS_WINDOW_CUMULATE)
 		return vs_window_floor(time, window->advance) + window->advance;
@@ -272,7 +224,8 @@ velostream_admit(PG_FUNCTION_ARGS)
 
 	if (clock->sampling)
 		PG_RETURN_BOOL(!PG_ARGISNULL(0) &&
-					   vs_event_time(window->type, PG_GETARG_DATUM(0), &time));
+					   vs_event_time(window->type, PG_GETARG_DATUM(0), &time) &&
+					   time >= window->first && time < window->limit);
 	if (PG_ARGISNULL(0))
 	{
 		turn_away(batch, ERRCODE_NO_TIME, "the event time is null");
@@ -281,6 +234,11 @@ velostream_admit(PG_FUNCTION_ARGS)
 	if (!vs_event_time(window->type, PG_GETARG_DATUM(0), &time))
 	{
 		turn_away(batch, ERRCODE_NO_TIME, "the event time is infinite or out of range");
+		PG_RETURN_BOOL(false);
+	}
+	if (time < window->first || time >= window->limit)
+	{
+		turn_away(batch, ERRCODE_NO_TIME, "a window of the event time begins or ends out of range");
 		PG_RETURN_BOOL(false);
 	}
 
@@ -301,6 +259,18 @@ velostream_admit(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
+/* The first time at which a window is open. */
+static TimestampTz
+first_open(VsBatch *batch)
+{
+	const VsWindow *window = &batch->plan->window;
+	TimestampTz open = vs_window_floor(batch->clock.closed, window->pane);
+
+	if (vs_window_last_end(window, open) <= open)
+		open = vs_window_floor(open, window->advance) + window->advance;	/* between two windows */
+	return open;
+}
+
 /*
  * velostream.open_time(anyelement) returns anyelement: the event time, or for
  * a late row the first one at which a window is open.
@@ -311,16 +281,12 @@ velostream_open_time(PG_FUNCTION_ARGS)
 	VsBatch    *batch = require_attached(fcinfo);
 	const VsWindow *window = &batch->plan->window;
 	TimestampTz time;
-	TimestampTz open;
 
 	if (batch->clock.closed == VS_NO_TIME ||
 		!vs_event_time(window->type, PG_GETARG_DATUM(0), &time) || time > batch->clock.closed ||
 		vs_time_plus(vs_window_last_end(window, time), batch->clock.allowed) > batch->clock.closed)
 		PG_RETURN_DATUM(PG_GETARG_DATUM(0));
-	open = vs_window_floor(batch->clock.closed, window->pane);
-	if (vs_window_last_end(window, open) <= open)
-		open = vs_window_floor(open, window->advance) + window->advance;	/* between two windows */
-	PG_RETURN_DATUM(vs_event_datum(window->type, open));
+	PG_RETURN_DATUM(vs_event_datum(window->type, first_open(batch)));
 }
 
 /* A row whose windows, the last of which ended at "end", are closed.  True: it counts nevertheless. */
@@ -337,7 +303,7 @@ take_late_row(VsBatch *batch, TimestampTz time, TimestampTz end, TimestampTz clo
 	batch->clock.late++;
 	if (window->by_pane)
 		end = vs_time_plus(time, window->size);
-	if (batch->plan->entry.time.late == VS_LATE_NEXT)
+	if (batch->plan->entry.time.late == VS_LATE_NEXT && first_open(batch) < window->limit)
 		return true;
 	if (batch->plan->entry.time.late != VS_LATE_DROP || is_replayed(batch))
 		turn_away(batch, ERRCODE_LATE_ROW,
@@ -425,8 +391,13 @@ vs_clock_watermark(VsBatch *batch)
 
 	if (!batch->plan->timed)
 		return VS_NO_TIME;
+
+	/*
+	 * it is shown: no time is earlier than the first, and no window ends
+	 * there or before
+	 */
 	if (result != VS_NO_TIME)
-		result = vs_time_plus(result, -delay);
+		result = Max(vs_time_plus(result, -delay), MIN_TIMESTAMP);
 	result = Max(result, idle_watermark(batch));
 	return Max(result, clock->closed);
 }
@@ -440,6 +411,7 @@ idle_watermark(VsBatch *batch)
 {
 	const VsTimeOptions *options = &batch->plan->entry.time;
 	TimestampTz now;
+	TimestampTz moved;
 
 	if (options->idle_timeout < 0 || batch->clock.rows || batch->row.event_at == VS_NO_TIME ||
 		batch->row.event_time == VS_NO_TIME)
@@ -447,8 +419,10 @@ idle_watermark(VsBatch *batch)
 	now = GetCurrentTimestamp();
 	if (now - batch->row.event_at < options->idle_timeout)
 		return VS_NO_TIME;
-	return vs_time_plus(batch->row.event_time,
-						now - batch->row.event_at - Max(options->delay, 0));
+	moved = vs_time_plus(batch->row.event_time,
+						 now - batch->row.event_at - Max(options->delay, 0));
+	/* all windows end before the last time that can be shown, or then */
+	return Min(Max(moved, MIN_TIMESTAMP), END_TIMESTAMP - 1);
 }
 
 /*
