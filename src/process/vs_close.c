@@ -302,10 +302,7 @@ next_end(VsRun *run, TimestampTz after)
 	return result;
 }
 
-/*
- * A time in the row of the state table in oldslot: the window, or what min or
- * max has.  (The pane of a session may begin before the first time there is.)
- */
+/* A time in the row of the state table in oldslot: the window, or what min or max has. */
 TimestampTz
 vs_kept_time(VsRun *run, int column)
 {
@@ -313,9 +310,8 @@ vs_kept_time(VsRun *run, int column)
 	Datum		value = slot_getattr(run->state->oldslot, column + 1, &null);
 	TimestampTz time;
 
-	if (null)
+	if (null || !vs_event_time(run->plan->window.type, value, &time))
 		elog(ERROR, "window without a time");
-	(void) vs_event_time(run->plan->window.type, value, &time);
 	return time;
 }
 
