@@ -226,11 +226,14 @@ vs_window_floor(TimestampTz time, int64 size)
 	return vs_time_plus(time, rest < 0 ? -rest - size : -rest);
 }
 
+/* A time moved by a length; PG_INT64_MAX: for ever, however early the time is. */
 TimestampTz
 vs_time_plus(TimestampTz time, int64 length)
 {
 	int64		result;
 
+	if (length == PG_INT64_MAX)
+		return PG_INT64_MAX;
 	if (pg_add_s64_overflow(time, length, &result))
 		return length < 0 ? PG_INT64_MIN : PG_INT64_MAX;
 	return result;
