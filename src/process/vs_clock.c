@@ -267,7 +267,7 @@ first_open(VsBatch *batch)
 	TimestampTz open = vs_window_floor(batch->clock.closed, window->pane);
 
 	if (vs_window_last_end(window, open) <= open)
-		open = vs_window_floor(open, window->advance) + window->advance;	/* between two windows */
+		open = vs_time_plus(vs_window_floor(open, window->advance), window->advance);	/* between two windows */
 	return open;
 }
 
