@@ -39,6 +39,7 @@
 #include "state/vs_hash.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
@@ -74,6 +75,7 @@ struct VsHasher
 {
 	int			n;
 	bool		image;
+	Oid			window_type;	/* of a call of key_order() */
 	HashColumn	columns[FLEXIBLE_ARRAY_MEMBER];
 };
 
@@ -117,16 +119,23 @@ velostream_row_hash(PG_FUNCTION_ARGS)
 Datum
 velostream_key_order(PG_FUNCTION_ARGS)
 {
-	Oid			type;
+	FmgrInfo   *flinfo = fcinfo->flinfo;
+	VsHasher   *hasher;
 	uint64		number;
 
-	if (PG_NARGS() < 3 || get_fn_expr_argtype(fcinfo->flinfo, 0) != INT8OID ||
-		PG_ARGISNULL(0) || PG_GETARG_INT64(0) <= 0 || PG_ARGISNULL(1))
+	if (PG_NARGS() < 3 || PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	type = get_fn_expr_argtype(fcinfo->flinfo, 1);
-	if (type != INT8OID && type != DATEOID && type != TIMESTAMPOID && type != TIMESTAMPTZOID)
+	/* as in hasher_of_call, the types never change */
+	if (flinfo->fn_extra == NULL &&
+		(get_fn_expr_argtype(flinfo, 0) != INT8OID ||
+		 !vs_time_is_type(get_fn_expr_argtype(flinfo, 1))))
 		PG_RETURN_NULL();
-	number = vs_time_number(type, PG_GETARG_DATUM(1)) / PG_GETARG_INT64(0);
+	if (PG_GETARG_INT64(0) <= 0)
+		PG_RETURN_NULL();
+	hasher = hasher_of_call(fcinfo, 2, false);
+	if (!OidIsValid(hasher->window_type))
+		hasher->window_type = get_fn_expr_argtype(flinfo, 1);
+	number = vs_time_number(hasher->window_type, PG_GETARG_DATUM(1)) / PG_GETARG_INT64(0);
 	PG_RETURN_INT64((int64) (number << ORDER_HASH_BITS |
 							 hash_arguments(fcinfo, 2, false) >> (64 - ORDER_HASH_BITS)));
 }
@@ -223,7 +232,11 @@ prepare_column(HashColumn *column, Oid type, Oid collation, bool image)
 						format_type_be(type))));
 	column->eq = prepare_call(get_opcode(typentry->eq_opr), &column->eqfn, 2, collation);
 
-	if (OidIsValid(typentry->hash_extended_proc))
+	/* of text, that is the hash of the bytes; to compute it here saves a call */
+	if (typentry->hash_extended_proc == F_HASHTEXTEXTENDED && OidIsValid(collation) &&
+		get_collation_isdeterministic(collation))
+		column->way = HASH_IMAGE;
+	else if (OidIsValid(typentry->hash_extended_proc))
 	{
 		column->way = HASH_EXTENDED;
 		column->hash = prepare_call(typentry->hash_extended_proc, &column->hashfn, 2, collation);
