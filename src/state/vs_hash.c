@@ -48,6 +48,7 @@
 
 /* So much of the hash is in key_order(). */
 #define ORDER_HASH_BITS	24
+#define SIGN_BIT		(UINT64CONST(1) << 63)
 
 typedef enum HashWay
 {
@@ -113,8 +114,9 @@ velostream_row_hash(PG_FUNCTION_ARGS)
 
 /*
  * SQL: key_order(VARIADIC "any") returns bigint.  The number of the window, and
- * in the bits below it the upper ones of the hash: groups in this order are
- * nearly in that of (window, key_hash(key)), which takes longer to compare.
+ * in the bits below it the upper ones of the hash, negative ones first: groups in
+ * this order are nearly in that of (window, key_hash(key)), which takes longer to
+ * compare.
  */
 Datum
 velostream_key_order(PG_FUNCTION_ARGS)
@@ -122,6 +124,7 @@ velostream_key_order(PG_FUNCTION_ARGS)
 	FmgrInfo   *flinfo = fcinfo->flinfo;
 	VsHasher   *hasher;
 	uint64		number;
+	uint64		hash;
 
 	if (PG_NARGS() < 3 || PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
@@ -136,8 +139,8 @@ velostream_key_order(PG_FUNCTION_ARGS)
 	if (!OidIsValid(hasher->window_type))
 		hasher->window_type = get_fn_expr_argtype(flinfo, 1);
 	number = vs_time_number(hasher->window_type, PG_GETARG_DATUM(1)) / PG_GETARG_INT64(0);
-	PG_RETURN_INT64((int64) (number << ORDER_HASH_BITS |
-							 hash_arguments(fcinfo, 2, false) >> (64 - ORDER_HASH_BITS)));
+	hash = hash_arguments(fcinfo, 2, false) ^ SIGN_BIT;
+	PG_RETURN_INT64((int64) (number << ORDER_HASH_BITS | hash >> (64 - ORDER_HASH_BITS)));
 }
 
 /* The hash of all arguments from "first" on. */
