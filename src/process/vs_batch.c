@@ -309,9 +309,6 @@ run_batch(VsBatch *batch)
 	if (must_write_frontier(batch))
 	{
 		batch->row.next_close = vs_next_close(batch);
-		if (batch->row.next_close >= END_TIMESTAMP)
-			batch->row.next_close = VS_NO_TIME; /* the watermark never comes
-												 * there */
 		write_frontier(batch, start);
 	}
 	vs_wait_point("after-frontier");

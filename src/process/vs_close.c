@@ -262,7 +262,8 @@ vs_next_close(VsBatch *batch)
 		result = Min(result, vs_time_plus(next_end(run, watermark == VS_NO_TIME ? VS_NO_TIME :
 												   vs_time_plus(watermark, -allowed)), allowed));
 	vs_run_end(run);
-	return result == PG_INT64_MAX ? VS_NO_TIME : result;
+	/* the watermark never comes beyond the last time */
+	return result >= END_TIMESTAMP ? VS_NO_TIME : result;
 }
 
 /*
