@@ -87,7 +87,7 @@ struct VsDelta
 	uint64		last;
 	uint64		bucket_rows;	/* rows in a bucket */
 	int64		arrival;		/* place of the row with the ordinal 0 */
-	int64		arrived;		/* places up to this one were given */
+	int64		arrived;		/* places before this one were given */
 	VsLeaf	  **order;
 	int			norder;
 

@@ -95,8 +95,8 @@ static void
 prepare_appending(VsTarget *target)
 {
 	ResultRelInfo *relinfo = target->relinfo;
-	bool		own_entries = false;
 
+	target->locator_number = -1;
 	if (target->desc->constr != NULL || target->rel->rd_rel->relispartition ||
 		(relinfo->ri_TrigDesc != NULL && relinfo->ri_TrigDesc->trig_insert_after_row))
 		return;
@@ -108,13 +108,8 @@ prepare_appending(VsTarget *target)
 			return;
 		if (target->locator && index->indexrelid == RelationGetRelid(target->locator) &&
 			!index->indisunique)
-		{
-			own_entries = true;
 			target->locator_number = i;
-		}
 	}
-	if (own_entries)
-		target->entries = palloc(sizeof(VsLocatorEntry) * APPEND_ROWS);
 	target->appended = palloc0(sizeof(TupleTableSlot *) * APPEND_ROWS);
 	target->append_context = AllocSetContextCreate(CurrentMemoryContext, "velostream rows",
 												   ALLOCSET_DEFAULT_SIZES);
@@ -313,8 +308,13 @@ vs_target_append(VsTarget *target)
 	tuple = ExecCopySlotHeapTuple(target->slot);
 	MemoryContextSwitchTo(old);
 	ExecStoreHeapTuple(tuple, target->appended[n], false);
-	if (target->entries)
+	if (target->locator_number >= 0)
+	{
+		if (target->entries == NULL)
+			target->entries = MemoryContextAlloc(GetMemoryChunkContext(target->appended),
+												 sizeof(VsLocatorEntry) * APPEND_ROWS);
 		make_locator_entry(target, &target->entries[n]);
+	}
 	target->appended_size += tuple->t_len;
 	if (++target->nappended == APPEND_ROWS || target->appended_size >= APPEND_SIZE)
 		vs_target_write(target);
@@ -348,7 +348,7 @@ write_index_entries(VsTarget *target)
 	int			others = target->relinfo->ri_NumIndices;
 	Relation	hidden = NULL;
 
-	if (target->entries)
+	if (target->locator_number >= 0)
 	{
 		hidden = indexes[target->locator_number];
 		indexes[target->locator_number] = NULL;
@@ -363,7 +363,7 @@ write_index_entries(VsTarget *target)
 			ResetPerTupleExprContext(target->estate);
 			vs_insert_index_entries(target->relinfo, slot, target->estate);
 		}
-		if (target->entries)
+		if (hidden)
 			write_locator_entry(target, &target->entries[i], &slot->tts_tid);
 	}
 	if (hidden)

@@ -48,7 +48,7 @@ typedef struct VsTarget
 
 	/* rows that wait to be written together; NULL: rows cannot wait */
 	TupleTableSlot **appended;
-	VsLocatorEntry *entries;	/* theirs; NULL: it is an index like others */
+	VsLocatorEntry *entries;	/* theirs, once there are some */
 	int			nappended;
 	Size		appended_size;
 	MemoryContext append_context;
@@ -61,7 +61,8 @@ typedef struct VsTarget
 								 * that of the window if there is one; or NULL */
 	int			locator_window; /* which of the looked-up columns that is, or
 								 * -1 */
-	int			locator_number; /* which of relinfo's indexes it is */
+	int			locator_number; /* which of relinfo's indexes it is; -1: it
+								 * gets entries like others */
 	bool		window_known;	/* "last_window" was looked for */
 	int64		last_window;	/* no row had a later one then */
 

@@ -84,7 +84,7 @@ PG_FUNCTION_INFO_V1(velostream_key_hash);
 PG_FUNCTION_INFO_V1(velostream_row_hash);
 PG_FUNCTION_INFO_V1(velostream_key_order);
 
-static uint64 hash_arguments(FunctionCallInfo fcinfo, int first, bool image);
+static uint64 hash_arguments(FunctionCallInfo fcinfo, VsHasher *hasher, int first);
 static VsHasher *hasher_of_call(FunctionCallInfo fcinfo, int first, bool image);
 static void prepare_column(HashColumn *column, Oid type, Oid collation, bool image);
 static bool equal_is_equal_image(TypeCacheEntry *typentry, Oid collation);
@@ -102,14 +102,14 @@ static TupleDesc open_record(Datum value, HeapTupleHeader *header, Datum **value
 Datum
 velostream_key_hash(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64((int64) hash_arguments(fcinfo, 0, false));
+	PG_RETURN_INT64((int64) hash_arguments(fcinfo, hasher_of_call(fcinfo, 0, false), 0));
 }
 
 /* SQL: row_hash(VARIADIC "any") returns bigint */
 Datum
 velostream_row_hash(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64((int64) hash_arguments(fcinfo, 0, true));
+	PG_RETURN_INT64((int64) hash_arguments(fcinfo, hasher_of_call(fcinfo, 0, true), 0));
 }
 
 /*
@@ -139,15 +139,14 @@ velostream_key_order(PG_FUNCTION_ARGS)
 	if (!OidIsValid(hasher->window_type))
 		hasher->window_type = get_fn_expr_argtype(flinfo, 1);
 	number = vs_time_number(hasher->window_type, PG_GETARG_DATUM(1)) / PG_GETARG_INT64(0);
-	hash = hash_arguments(fcinfo, 2, false) ^ SIGN_BIT;
+	hash = hash_arguments(fcinfo, hasher, 2) ^ SIGN_BIT;
 	PG_RETURN_INT64((int64) (number << ORDER_HASH_BITS | hash >> (64 - ORDER_HASH_BITS)));
 }
 
 /* The hash of all arguments from "first" on. */
 static uint64
-hash_arguments(FunctionCallInfo fcinfo, int first, bool image)
+hash_arguments(FunctionCallInfo fcinfo, VsHasher *hasher, int first)
 {
-	VsHasher   *hasher = hasher_of_call(fcinfo, first, image);
 	Datum		values[FUNC_MAX_ARGS];
 	bool		nulls[FUNC_MAX_ARGS];
 
