@@ -26,7 +26,6 @@ BEGIN
 	RETURN n;
 END $$;
 
--- Wait for all queries, then count the differences of each; only wrong ones are shown.
 -- Every row has its entry in each index, as its expressions have it: batches make
 -- entries of the locators themselves.  (A PostgreSQL built from source may be
 -- without amcheck.)
@@ -53,6 +52,7 @@ BEGIN
 	END LOOP;
 END $$;
 
+-- Wait for all queries, then count the differences of each; only wrong ones are shown.
 CREATE PROCEDURE check_all()
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -279,9 +279,16 @@ BEGIN
 		END IF;
 	END LOOP;
 END $$;
-CREATE PROCEDURE churn_and_check(rounds int, steps int) LANGUAGE plpgsql AS $$
+CREATE PROCEDURE check_windows(round int) LANGUAGE plpgsql AS $$
 DECLARE
 	wrong text;
+BEGIN
+	SELECT string_agg(format('%s: %s', output, n), ', ') INTO wrong FROM window_differences();
+	IF wrong IS NOT NULL THEN
+		RAISE WARNING 'round %: %', round, wrong;
+	END IF;
+END $$;
+CREATE PROCEDURE churn_and_check(rounds int, steps int) LANGUAGE plpgsql AS $$
 BEGIN
 	FOR i IN 1..rounds LOOP
 		CALL churn(floor(random() * steps)::int);
@@ -292,10 +299,7 @@ BEGIN
 		END IF;
 		PERFORM velostream.wait(timeout => '120s');
 		COMMIT;
-		SELECT string_agg(format('%s: %s', output, n), ', ') INTO wrong FROM window_differences();
-		IF wrong IS NOT NULL THEN
-			RAISE WARNING 'round %: %', i, wrong;
-		END IF;
+		CALL check_windows(i);
 	END LOOP;
 END $$;
 SELECT setseed(0.4);
@@ -305,7 +309,6 @@ SELECT name, state, last_error FROM velostream.queries WHERE state <> 'running';
 CREATE PROCEDURE come_and_check(rounds int) LANGUAGE plpgsql AS $$
 DECLARE
 	q regclass;
-	wrong text;
 BEGIN
 	FOR i IN 1..rounds LOOP
 		INSERT INTO ev (k, ts, v, f)
@@ -316,10 +319,7 @@ BEGIN
 			PERFORM velostream.process(q, (ARRAY[1, 2, 10])[1 + floor(random() * 3)::int]);
 			COMMIT;
 		END LOOP;
-		SELECT string_agg(format('%s: %s', output, n), ', ') INTO wrong FROM window_differences();
-		IF wrong IS NOT NULL THEN
-			RAISE WARNING 'round %: %', i, wrong;
-		END IF;
+		CALL check_windows(i);
 	END LOOP;
 END $$;
 ALTER SYSTEM SET velostream.enabled = off;
